@@ -1,0 +1,119 @@
+"""Checkpoints that can be trusted: complete, hashed, visible only by rename.
+
+transformers writes its files one by one and resumes from the highest number it sees, a missing optimizer
+state included. So it writes below `staging/`; `seal` lists and hashes every file, flushes them and renames
+the folder to `checkpoint-N/`; `newest` hands out only what is still exactly as sealed. Not here: torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.errors import RunDirError
+from engine.run_dir import write_atomic
+
+STAGING = "staging"
+MANIFEST = "finetui-checkpoint.json"
+REQUIRED = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
+"""Files without which a resumed run would silently differ from an uninterrupted one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    path: Path
+    step: int
+    num_bytes: int
+
+
+def seal(staged: Path, folder: Path, step: int, key: dict[str, Any]) -> Checkpoint:
+    """Make a fully written folder visible as `folder/checkpoint-<step>`.
+
+    Raises RunDirError when a required file is missing or the disk refuses.
+    """
+    missing = [name for name in REQUIRED if not (staged / name).is_file()]
+    if missing:
+        raise RunDirError(
+            f"The checkpoint of step {step} lacks {', '.join(missing)}.",
+            means="A run resumed from it would differ from an uninterrupted one, so it is not kept.",
+            remedy="Earlier checkpoints are intact: `finetui resume` continues from them.",
+        )
+    files: dict[str, dict[str, Any]] = {}
+    for path in _files(staged):
+        fd = os.open(path, os.O_RDONLY)
+        os.fsync(fd)
+        os.close(fd)
+        files[path.relative_to(staged).as_posix()] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+    write_atomic(staged / MANIFEST, json.dumps({"step": step, "key": key, "files": files}, indent=1))
+    final = folder / f"checkpoint-{step}"
+    if final.exists():
+        shutil.rmtree(final)
+    staged.rename(final)
+    _fsync_folder(folder)
+    return Checkpoint(final, step, sum(entry["bytes"] for entry in files.values()))
+
+
+def fault_of(path: Path, key: dict[str, Any] | None = None) -> str:
+    """Why a checkpoint must not be used; empty when it is exactly as sealed and fits the plan's key."""
+    try:
+        manifest = json.loads((path / MANIFEST).read_text())
+        files: dict[str, Any] = manifest["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "its file list is missing or unreadable"
+    if key is not None and manifest.get("key") != key:
+        return "it was made under a plan of another shape"
+    for name, entry in files.items():
+        part = path / name
+        if not part.is_file():
+            return f"{name} is missing"
+        if part.stat().st_size != entry["bytes"] or file_sha256(part) != entry["sha256"]:
+            return f"{name} is not as it was written"
+    absent = [name for name in REQUIRED if name not in files]
+    return f"{absent[0]} is missing" if absent else ""
+
+
+def newest(folder: Path, key: dict[str, Any]) -> tuple[Checkpoint | None, list[str]]:
+    """The newest usable checkpoint, and why each newer one was passed over."""
+    passed_over = []
+    for path in sorted(folder.glob("checkpoint-*"), key=_step, reverse=True):
+        if fault := fault_of(path, key):
+            passed_over.append(f"{path.name}: {fault}")
+            continue
+        return Checkpoint(path, _step(path), sum(p.stat().st_size for p in _files(path))), passed_over
+    return None, passed_over
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Remove what was never finished and all but the newest `keep` checkpoints."""
+    shutil.rmtree(folder / STAGING, ignore_errors=True)
+    for path in sorted(folder.glob("checkpoint-*"), key=_step, reverse=True)[keep:]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _step(path: Path) -> int:
+    match = re.fullmatch(r"checkpoint-(\d+)", path.name)
+    return int(match[1]) if match else -1
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def _fsync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

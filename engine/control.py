@@ -1,0 +1,51 @@
+"""Commands to a running run: one file each in `control/`, claimed by rename, acknowledged by an event.
+
+The process that does the work at the moment claims them: the attempt while it trains, the supervisor
+otherwise. `abort` is for the supervisor alone. Signals are not here.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from engine.run_dir import RunDir, write_atomic
+
+COMMANDS = ("stop", "save", "pause", "continue", "abort")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    command_id: str
+    command: str
+
+
+def send(run: RunDir, command: str) -> Command:
+    """Leave a command for the run; the id is what its acknowledgement will name."""
+    if command not in COMMANDS:
+        raise ValueError(f"unknown command {command!r}")
+    sent = Command(f"{time.time_ns():020d}-{secrets.token_hex(3)}", command)
+    write_atomic(run.control / f"{sent.command_id}.json", json.dumps({"command": command}))
+    return sent
+
+
+def claim(run: RunDir, *, only: tuple[str, ...] = COMMANDS) -> list[Command]:
+    """Take the waiting commands, oldest first; each is handed out once, to one process."""
+    claimed = []
+    for path in sorted(run.control.glob("*.json")):
+        try:
+            raw: Any = json.loads(path.read_text())
+            name = str(raw["command"])
+        except (OSError, ValueError, KeyError, TypeError):
+            name = "unreadable"
+        if name in COMMANDS and name not in only:
+            continue
+        try:
+            path.rename(path.with_suffix(".claimed"))
+        except FileNotFoundError:
+            continue
+        claimed.append(Command(path.stem, name))
+    return claimed

@@ -1,0 +1,65 @@
+"""The environment that processes of a run start with: telemetry off, imports safe, allocator settled.
+
+It must be in place before the libraries are imported; they read it once. Not here: starting the processes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+QUIET: dict[str, str] = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "WANDB_DISABLED": "true",
+    "WANDB_MODE": "disabled",
+    "TRL_EXPERIMENTAL_SILENCE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "BITSANDBYTES_NOWELCOME": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "PYTHONUNBUFFERED": "1",
+}
+# glibc returns large blocks to the kernel after every step and faults them in again; keeping them cut
+# page faults 7.6M -> 1.25M and system time 14.8 -> 4.2 s over a 5-step run on 2 cores.
+CPU_ALLOCATOR: dict[str, str] = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "17179869184",
+    "MALLOC_TOP_PAD_": "268435456",
+}
+
+
+def silence_telemetry() -> None:
+    """Turn off, in this process, what libraries underneath would send."""
+    for name in ("HF_HUB_DISABLE_TELEMETRY", "DISABLE_TELEMETRY", "DO_NOT_TRACK"):
+        os.environ[name] = "1"
+
+
+def child_environment(*, offline: bool = False) -> dict[str, str]:
+    """The environment of a worker process that does not compute on a plan's device."""
+    environment = dict(os.environ) | QUIET
+    if offline:
+        environment |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    return environment
+
+
+def device_environment(*, device: str, uuid: str, expandable_segments: bool, is_capped: bool) -> dict[str, str]:
+    """What a worker needs on top to compute on one device. The user's own settings of the allocator win.
+
+    A capped CPU run keeps glibc's defaults: blocks held back for speed would count against the cap.
+    """
+    if device == "cpu":
+        kept: dict[str, str] = (
+            {} if is_capped else {name: os.environ.get(name, value) for name, value in CPU_ALLOCATOR.items()}
+        )
+        return kept | {"CUDA_VISIBLE_DEVICES": ""}
+    environment = {"CUDA_VISIBLE_DEVICES": uuid} if uuid else {}
+    if expandable_segments and "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:
+        environment["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
+    return environment
+
+
+def worker_command(module: str, *arguments: str) -> list[str]:
+    """`python -P -m module …`: with -P a `data/` or `engine/` package of the user's folder is never imported."""
+    return [sys.executable, "-P", "-W", "ignore::FutureWarning", "-m", module, *arguments]

@@ -1,0 +1,275 @@
+"""The vocabulary of a run: frozen facts, past tense, units in the field names.
+
+A new event is one dataclass below and one branch in `run_state.fold`. Does not live here: how events are
+written and read (`event_log`), and what they add up to (`run_state`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One fact about a run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    """A supervisor took charge of the run, for the first time or again."""
+
+    run: str
+    recipe: str
+    resumed: bool
+    host: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageStarted(Event):
+    """One of `prepare`, `train`, `evaluate` began."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageFinished(Event):
+    stage: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelReady(Event):
+    """The base model lies complete in a local folder."""
+
+    name: str
+    folder: str
+    num_files: int
+    num_bytes: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataReady(Event):
+    """The rows are read, split and tokenized; the whole receipt lies in `receipt_file`."""
+
+    num_train: int
+    num_eval: int
+    num_test: int
+    num_rejected: int
+    trained_share: float
+    receipt_file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptStarted(Event):
+    attempt: int
+    plan_file: str
+    resumed_from_step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptEnded(Event):
+    """How the attempt's process ended: `completed`, `stopped`, `out_of_memory`, `failed` or `killed`."""
+
+    attempt: int
+    outcome: str
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelLoaded(Event):
+    num_parameters: int
+    num_trainable_parameters: int
+    seconds: float
+    allocated_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingStarted(Event):
+    max_steps: int
+    num_rows: int
+    effective_batch_size: int
+    resumed_from_step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepLogged(Event):
+    """One optimizer step. `num_tokens` counts real (non-padding) tokens of the step."""
+
+    step: int
+    max_steps: int
+    epoch: float
+    loss: float
+    learning_rate: float
+    grad_norm: float | None
+    num_tokens: int
+    step_seconds: float
+    rss_bytes: int
+    allocated_bytes: int | None = None
+    reserved_bytes: int | None = None
+    device_used_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalLogged(Event):
+    """Mean loss per trained token on the eval split."""
+
+    step: int
+    loss: float
+    num_rows: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointSaved(Event):
+    """A checkpoint became visible: complete, hashed, renamed into place."""
+
+    step: int
+    path: str
+    num_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandAcknowledged(Event):
+    """A file in `control/` was seen: `accepted`, `done` or `refused` with a reason."""
+
+    command_id: str
+    command: str
+    status: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingPaused(Event):
+    step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingContinued(Event):
+    step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OomHit(Event):
+    """Memory ran out: in which phase and step, and what the allocator said."""
+
+    attempt: int
+    phase: str
+    step: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RungTaken(Event):
+    """The ladder changed the plan. `kept` says from where the next attempt goes on."""
+
+    rung: str
+    cost: str
+    changes_objective: bool
+    plan_file: str
+    kept: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterSaved(Event):
+    """The trained weights were written, read back and compared."""
+
+    path: str
+    num_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingEnded(Event):
+    """Last line of an attempt: `completed`, `stopped`, `out_of_memory` or `failed`."""
+
+    outcome: str
+    step: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationProgressed(Event):
+    variant: str
+    num_done: int
+    num_rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantScored(Event):
+    """One row of the result table; per-row answers lie in `answers_file`."""
+
+    variant: str
+    title: str
+    metric: str
+    num_rows: int
+    num_correct: int
+    low: float
+    high: float
+    seconds: float
+    answers_file: str
+    unseen_rows: int = 0
+    unseen_correct: int = 0
+    groups: tuple[tuple[str, int, int], ...] = ()
+    """(group, rows, correct), for example per subcommand."""
+    scores: tuple[tuple[str, float], ...] = ()
+    """Further metrics by name, for example rougeL, 0 to 1 each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarningRaised(Event):
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFinished(Event):
+    """The result was checked; nothing is left to do."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStopped(Event):
+    kept: str
+    step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFailed(Event):
+    error: str
+    exit_code: int
+    happened: str
+    means: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerFailed(Event):
+    """Last line of a worker that could not do its part; the supervisor decides what it means for the run."""
+
+    error: str
+    exit_code: int
+    happened: str
+    means: str
+    remedy: str
+
+
+FINAL_EVENTS = (RunFinished, RunStopped, RunFailed)
+EVENT_TYPES: dict[str, type[Event]] = {event.__name__: event for event in Event.__subclasses__()}
+
+
+@dataclass(frozen=True, slots=True)
+class Stamped:
+    """An event with where and when it was written; `time` is Unix seconds."""
+
+    time: float
+    writer: str
+    seq: int
+    event: Event
+
+
+def clip(text: str, limit: int = 800) -> str:
+    """Shorten a text so that an event holding it stays inside one line."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"

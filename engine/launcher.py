@@ -1,0 +1,74 @@
+"""Starting a supervisor so that it outlives whoever asked for it.
+
+Own session, standard streams to files: a supervisor with an inherited pipe died in three of three hang-ups,
+one with files in none. Not here: what it then does (`supervisor`), and commands to it (`control`).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+
+from engine.environment import child_environment, worker_command
+from engine.errors import DiedError, RunDirError
+from engine.liveness import liveness, supervisor_of
+from engine.run_dir import RunDir
+
+START_SECONDS = 30.0
+
+
+@dataclass(slots=True)
+class Launched:
+    """A started supervisor. `poll` reaps it if it was our child and has ended."""
+
+    process: subprocess.Popen[bytes]
+
+    def poll(self) -> int | None:
+        return self.process.poll()
+
+
+def launch(run: RunDir, *, resumed: bool = False) -> Launched:
+    """Start the run's supervisor and wait until it has taken charge.
+
+    Raises RunDirError when another one is in charge, DiedError when it ends before it took charge.
+    """
+    if (state := liveness(run)) != "dead":
+        raise RunDirError(
+            f"Run {run.name} already has a supervisor ({state}).",
+            means="Two would spoil each other's checkpoints.",
+            remedy=f"Look at it with `finetui attach {run.name}`, or end it with `finetui stop {run.name}`.",
+        )
+    arguments = [str(run.path), *(["--resumed"] if resumed else [])]
+    with run.log_file("supervisor").open("ab") as log:
+        process = subprocess.Popen(
+            worker_command("engine.supervisor", *arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd=run.path,
+            env=child_environment(),
+        )
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        identity = supervisor_of(run)
+        if identity is not None and identity.pid == process.pid:
+            return Launched(process)
+        if process.poll() is not None:
+            break
+        time.sleep(0.02)
+    raise DiedError(
+        f"The supervisor of run {run.name} did not take charge.",
+        means="The run was not started.",
+        remedy=f"Its last words are in {run.log_file('supervisor')}.",
+    )
+
+
+def kill_group(pid: int, signal_number: int) -> None:
+    """Send a signal to a worker's whole process group; gone already is fine."""
+    try:
+        os.killpg(pid, signal_number)
+    except ProcessLookupError:
+        return

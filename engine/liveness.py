@@ -1,0 +1,105 @@
+"""Who is in charge of a run, and whether that process still lives.
+
+A process is named by host, boot, pid and start time, so a reused pid is never taken for it. Not here: what
+the run is doing; its events tell that.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.run_dir import RunDir, read_json, write_atomic
+
+HEARTBEAT_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessIdentity:
+    """One process on one boot of one host; `start_time` is in clock ticks since boot (field 22 of stat)."""
+
+    host: str
+    boot_id: str
+    pid: int
+    start_time: int
+
+    @staticmethod
+    def of(pid: int) -> ProcessIdentity:
+        return ProcessIdentity(socket.gethostname(), _boot_id(), pid, _start_time(pid) or 0)
+
+    def is_here(self) -> bool:
+        return self.host == socket.gethostname() and self.boot_id == _boot_id()
+
+    def is_alive(self) -> bool:
+        """Whether exactly this process runs, zombies excluded. Meaningful where `is_here()`."""
+        return self.is_here() and _start_time(self.pid) == self.start_time
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _start_time(pid: int) -> int | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] == "Z" else int(fields[19])
+
+
+def announce(run: RunDir) -> None:
+    """Write down that this process is the run's supervisor."""
+    import json
+
+    write_atomic(run.supervisor, json.dumps(asdict(ProcessIdentity.of(os.getpid()))))
+    beat(run)
+
+
+def beat(run: RunDir) -> None:
+    """Renew the heartbeat; its time of change is what readers on other hosts go by."""
+    run.heartbeat.touch()
+
+
+def supervisor_of(run: RunDir) -> ProcessIdentity | None:
+    if not run.supervisor.exists():
+        return None
+    raw: dict[str, Any] = read_json(run.supervisor)
+    return ProcessIdentity(str(raw["host"]), str(raw["boot_id"]), int(raw["pid"]), int(raw["start_time"]))
+
+
+def liveness(run: RunDir) -> str:
+    """`alive`, `dead`, or `unknown, on host X` for a supervisor that cannot be looked at from here."""
+    identity = supervisor_of(run)
+    if identity is None:
+        return "dead"
+    if identity.is_here():
+        return "alive" if identity.is_alive() else "dead"
+    if identity.host == socket.gethostname():
+        return "dead"  # the machine was restarted since
+    if run.heartbeat.exists() and abs(time.time() - run.heartbeat.stat().st_mtime) < 3 * HEARTBEAT_SECONDS:
+        return "alive"
+    return f"unknown, on host {identity.host}"
+
+
+def take_lock(run: RunDir) -> int | None:
+    """Hold the run for this process; None when another supervisor holds it.
+
+    A POSIX lock, freed when its process dies even if children live on. It only refuses a second
+    supervisor; liveness never relies on it.
+    """
+    fd = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        return None
+    return fd

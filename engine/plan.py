@@ -1,0 +1,230 @@
+"""Plan: a recipe resolved against one machine. Every number final, each with its reason.
+
+`plan` is pure: the same recipe, hardware and model shape give the same plan. The ladder changes plans
+(`ladder`), the attempt carries them out (`training`). Not here: how much memory a plan takes (`memory`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from engine.hardware import Gpu, Hardware
+from engine.memory import MemoryPrediction, predict
+from engine.model_shape import ModelShape
+from engine.recipe import Problem, Recipe, recipe_error
+from engine.units import format_bytes, parse_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What an attempt does, down to the last number. Names are those of the recipe."""
+
+    device: str
+    """cpu or cuda:0; the worker sees one card only, the one that `device_uuid` names."""
+    device_name: str
+    device_uuid: str
+    capacity_bytes: int
+    """Memory the attempt may use: free VRAM, free RAM, or the recipe's limit."""
+    enforce_limit: bool
+    dtype: str
+    autocast: str
+    """bfloat16, float16 or none."""
+    attn_implementation: str
+    method: str
+    r: int
+    lora_alpha: float
+    lora_dropout: float
+    target_modules: str | tuple[str, ...]
+    use_rslora: bool
+    use_dora: bool
+    double_quant: bool
+    max_length: int
+    per_device_train_batch_size: int
+    gradient_accumulation_steps: int
+    per_device_eval_batch_size: int
+    gradient_checkpointing: bool
+    padding_free: bool
+    optim: str
+    expandable_segments: bool
+    num_threads: int
+    reasons: tuple[tuple[str, str], ...] = ()
+    """(field, why it has this value) for every value the plan chose."""
+    rungs: tuple[str, ...] = ()
+    """Rungs of the ladder that led here, in order."""
+    memory: MemoryPrediction | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def effective_batch_size(self) -> int:
+        return self.per_device_train_batch_size * self.gradient_accumulation_steps
+
+    def checkpoint_key(self) -> dict[str, Any]:
+        """What must be equal for a checkpoint of one plan to be continued under another."""
+        names = ("method", "r", "lora_alpha", "target_modules", "use_rslora", "use_dora", "max_length", "optim")
+        return json.loads(json.dumps({name: getattr(self, name) for name in names}))  # type: ignore[no-any-return]
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_json(raw: dict[str, Any]) -> Plan:
+        """The plan that `to_json` described. Raises ValueError for anything else."""
+        values = dict(raw)
+        try:
+            if isinstance(values["target_modules"], list):
+                values["target_modules"] = tuple(values["target_modules"])
+            values["reasons"] = tuple((str(a), str(b)) for a, b in values["reasons"])
+            values["rungs"], values["notes"] = tuple(values["rungs"]), tuple(values["notes"])
+            values["memory"] = MemoryPrediction.from_json(values["memory"]) if values["memory"] else None
+            return Plan(**values)
+        except (KeyError, TypeError) as fault:
+            raise ValueError(f"not a plan: {fault}") from fault
+
+
+def plan(recipe: Recipe, hardware: Hardware, shape: ModelShape | None) -> Plan:
+    """Resolve a recipe. Raises RecipeError listing every option this machine cannot apply.
+
+    Without a shape (model not looked at yet) the plan has no memory prediction and says so.
+    """
+    if problems := machine_problems(recipe, hardware):
+        raise recipe_error(problems)
+    chosen = _base(recipe, hardware)
+    if shape is None:
+        return replace(chosen, notes=(*chosen.notes, "memory is not predicted: the model's config is not here yet"))
+    if recipe.training.gradient_checkpointing != "auto":
+        return replace(chosen, memory=predict(chosen, shape))
+    without = replace(chosen, gradient_checkpointing=False)
+    prediction = predict(without, shape)
+    if prediction.verdict == "fits":
+        return _because(without, "gradient_checkpointing", "fits without, and is a third faster that way", prediction)
+    on = replace(chosen, gradient_checkpointing=True)
+    why = f"without it the peak would be {format_bytes(prediction.peak_bytes)} of {format_bytes(chosen.capacity_bytes)}"
+    return _because(on, "gradient_checkpointing", why, predict(on, shape))
+
+
+def machine_problems(recipe: Recipe, hardware: Hardware) -> list[Problem]:
+    """Options of the recipe that this machine cannot apply."""
+    gpu, model = hardware.best_gpu, recipe.model
+    found = []
+    if gpu is None and model.dtype == "float16":
+        found.append(
+            Problem(
+                "model.dtype", "float16 on a CPU computes ten times slower than float32.", 'Use "auto" or "float32".'
+            )
+        )
+    if gpu is not None and model.dtype == "bfloat16" and not gpu.bf16.available:
+        found.append(Problem("model.dtype", gpu.bf16.reason, 'Use "auto" or "float16".'))
+    if gpu is not None and recipe.adapter.method == "qlora" and not gpu.four_bit.available:
+        found.append(Problem("adapter.method", gpu.four_bit.reason, 'Use "lora".'))
+    if model.attn_implementation == "flash_attention_2":
+        reason = "there is no NVIDIA card." if gpu is None else gpu.flash_attention.reason
+        if gpu is None or not gpu.flash_attention.available:
+            found.append(Problem("model.attn_implementation", reason, 'Use "auto" or "sdpa".'))
+    if recipe.training.padding_free is True and gpu is not None and model.attn_implementation != "flash_attention_2":
+        found.append(
+            Problem(
+                "training.padding_free",
+                "on a card it needs flash_attention_2, else rows see each other.",
+                'Use "auto", or model.attn_implementation = "flash_attention_2".',
+            )
+        )
+    return found
+
+
+def _base(recipe: Recipe, hardware: Hardware) -> Plan:
+    gpu, training, adapter = hardware.best_gpu, recipe.training, recipe.adapter
+    reasons: list[tuple[str, str]] = []
+    dtype, why = _dtype(recipe, gpu)
+    reasons.append(("dtype", why))
+    autocast, why = _autocast(hardware, gpu)
+    reasons.append(("autocast", why))
+    padding_free, why = _padding_free(recipe, gpu)
+    reasons.append(("padding_free", why))
+    capacity, why = _capacity(recipe, hardware, gpu)
+    reasons.append(("capacity_bytes", why))
+    sdpa = recipe.model.attn_implementation == "auto"
+    reasons.append(("attn_implementation", "sdpa works on every device" if sdpa else "the recipe asks for it"))
+    notes = []
+    if gpu is None:
+        reasons.append(("device", hardware.gpu_note or "no NVIDIA card"))
+        if training.optim == "paged_adamw_8bit":
+            notes.append("paged_adamw_8bit pages nothing without a card; the 8-bit state is kept")
+    else:
+        reasons.append(("device", f"most free memory: {format_bytes(gpu.free_bytes)}"))
+    return Plan(
+        device="cpu" if gpu is None else "cuda:0",
+        device_name=hardware.cpu_name if gpu is None else gpu.name,
+        device_uuid="" if gpu is None else gpu.uuid,
+        capacity_bytes=capacity,
+        enforce_limit=recipe.memory.limit is not None,
+        dtype=dtype,
+        autocast=autocast,
+        attn_implementation="sdpa" if sdpa else recipe.model.attn_implementation,
+        method=adapter.method,
+        r=adapter.r,
+        lora_alpha=adapter.lora_alpha,
+        lora_dropout=adapter.lora_dropout,
+        target_modules=adapter.target_modules
+        if isinstance(adapter.target_modules, str)
+        else tuple(adapter.target_modules),
+        use_rslora=adapter.use_rslora,
+        use_dora=adapter.use_dora,
+        double_quant=recipe.model.bnb_4bit_use_double_quant,
+        max_length=training.max_length,
+        per_device_train_batch_size=training.per_device_train_batch_size,
+        gradient_accumulation_steps=training.gradient_accumulation_steps,
+        per_device_eval_batch_size=training.per_device_eval_batch_size,
+        gradient_checkpointing=training.gradient_checkpointing is True,
+        padding_free=padding_free,
+        optim=training.optim,
+        expandable_segments=False,
+        num_threads=hardware.num_cores,
+        reasons=tuple(reasons),
+        notes=tuple(notes),
+    )
+
+
+def _because(chosen: Plan, name: str, reason: str, memory: MemoryPrediction) -> Plan:
+    return replace(chosen, reasons=(*chosen.reasons, (name, reason)), memory=memory)
+
+
+def _dtype(recipe: Recipe, gpu: Gpu | None) -> tuple[str, str]:
+    if recipe.model.dtype != "auto":
+        return recipe.model.dtype, "the recipe asks for it"
+    if gpu is None:
+        return "float32", "a CPU keeps full precision and computes in the autocast type"
+    if recipe.adapter.method == "full":
+        return "float32", "full training loses small updates in 16-bit weights"
+    if gpu.bf16.available:
+        return "bfloat16", gpu.bf16.reason
+    return "float16", gpu.bf16.reason
+
+
+def _autocast(hardware: Hardware, gpu: Gpu | None) -> tuple[str, str]:
+    if gpu is not None:
+        return ("bfloat16" if gpu.bf16.available else "float16"), gpu.bf16.reason
+    flags = [flag for flag in ("amx_bf16", "avx512_bf16") if flag in hardware.cpu_flags]
+    if flags:
+        return "bfloat16", f"the CPU has {flags[0]}"
+    return "none", "the CPU has no bfloat16 instructions"
+
+
+def _padding_free(recipe: Recipe, gpu: Gpu | None) -> tuple[bool, str]:
+    if recipe.training.padding_free != "auto":
+        return recipe.training.padding_free, "the recipe asks for it"
+    if recipe.model.attn_implementation == "eager":
+        return False, "eager attention pads"
+    if gpu is None:
+        return True, "on CPU rows are joined and attended one by one: no padding is computed"
+    return False, "sdpa on a card pads; joined rows need a variable-length kernel"
+
+
+def _capacity(recipe: Recipe, hardware: Hardware, gpu: Gpu | None) -> tuple[int, str]:
+    if recipe.memory.limit is not None:
+        return parse_bytes(recipe.memory.limit), "memory.limit of the recipe, enforced"
+    if gpu is not None:
+        return gpu.free_bytes, f"free VRAM of {gpu.name}"
+    return hardware.ram_available_bytes, f"free RAM{', ' + hardware.ram_limit_note if hardware.ram_limit_note else ''}"

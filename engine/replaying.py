@@ -1,0 +1,75 @@
+"""What must be the same for a replay to mean something, and what differs.
+
+Versions and device are compared before a replay starts and only warned of. Rows and model are compared by
+the new run's own preparation stage, which has them in hand: it refuses. Not here: starting the run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.errors import ChangedError
+from engine.recipe import Recipe
+from engine.run_dir import RunDir, read_json
+from engine.starting import Prospect, versions
+
+
+def differences(run: RunDir, found: Prospect) -> list[str]:
+    """What differs by name between a recorded run and this machine now. Raises RunDirError if damaged."""
+    then = read_json(run.manifest)
+    told = []
+    for name, version in versions().items():
+        if then["versions"].get(name) != version:
+            told.append(f"{name} {version}, was {then['versions'].get(name)}: losses may differ in the last digits")
+    if (then["device"], then["device_name"]) != (found.plan.device, found.plan.device_name):
+        told.append(f"device {found.plan.device_name}, was {then['device_name']}: losses will differ slightly")
+    if then["recipe_sha256"] != found.recipe.sha256():
+        told.append("the recipe: --set, or an edited recipe.toml; the result will differ")
+    if then["hardware"].get("num_cores") != found.hardware.num_cores:
+        told.append(f"{found.hardware.num_cores} cores, was {then['hardware'].get('num_cores')}: sums may round apart")
+    return told
+
+
+def expectations(run: RunDir, recipe: Recipe, *, allow_changes: bool) -> dict[str, Any]:
+    """What the new run's preparation must find again: hashes of the model's files and of each split.
+
+    Parts the recipe was changed in on purpose are not expected. A run that never got that far expects nothing.
+    """
+    before = Recipe.load(run.recipe)
+    expected: dict[str, Any] = {"run": run.name, "allow_changes": allow_changes}
+    if run.model.exists() and before.model.name_or_path == recipe.model.name_or_path:
+        expected["model"] = {file["name"]: file["sha256"] for file in read_json(run.model)["files"]}
+    if run.prepared.exists() and (before.data, before.model) == (recipe.data, recipe.model):
+        record = read_json(run.prepared)
+        expected["rows"] = {name: split["sha256"] for name, split in record["splits"].items()}
+        expected["rows"]["test"] = record["test"]["sha256"]
+    return expected
+
+
+def check(run: RunDir) -> list[str]:
+    """Compare a prepared run with what its replay expects; what was allowed to differ.
+
+    Raises ChangedError naming every file and split that differs, unless changes were allowed.
+    """
+    path = run.path / "expected.json"
+    if not path.exists():
+        return []
+    expected = read_json(path)
+    found = {"model": {file["name"]: file["sha256"] for file in read_json(run.model)["files"]}}
+    record = read_json(run.prepared)
+    found["rows"] = {name: split["sha256"] for name, split in record["splits"].items()}
+    found["rows"]["test"] = record["test"]["sha256"]
+    told = []
+    for part, name_of in (("model", "model file {}"), ("rows", "the {} rows")):
+        wanted = expected.get(part)
+        if wanted is None:
+            continue
+        changed = sorted(name for name in {*wanted, *found[part]} if wanted.get(name) != found[part].get(name))
+        told += [name_of.format(name) for name in changed]
+    if told and not expected["allow_changes"]:
+        raise ChangedError(
+            f"This is not what {expected['run']} was made from: {', '.join(told)} changed since.",
+            means="The replay would give another result under the same name, so it does not start.",
+            remedy="Bring the files back, or replay with --allow-changes.",
+        )
+    return told

@@ -1,0 +1,224 @@
+"""Every path and every atomic write of a run's folder. Nothing else builds such a path.
+
+recipe.toml  plan-N.json  manifest.json     what was asked, what was resolved, from what
+supervisor.json  heartbeat  supervisor.lock who is in charge
+events/*.jsonl  log/*.txt  control/         what happened; tracebacks; commands
+model.json  dataset/                        the prepared inputs, dataset/prepared.json written last
+checkpoints/checkpoint-N/                   complete, hashed, renamed into place; staging/ is not
+adapter/                                    the result, read back and compared; answers/ per variant
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.errors import RunDirError
+
+
+def finetui_home() -> Path:
+    """Where runs lie unless told otherwise: `$FINETUI_HOME`, else `$XDG_DATA_HOME/finetui`."""
+    if home := os.environ.get("FINETUI_HOME"):
+        return Path(home)
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "finetui"
+
+
+def cache_dir() -> Path:
+    """Where converted models lie: `$FINETUI_CACHE`, else `$XDG_CACHE_HOME/finetui`."""
+    if cache := os.environ.get("FINETUI_CACHE"):
+        return Path(cache)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finetui"
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Replace a file whole: temporary file, fsync, rename. Raises RunDirError when the disk refuses it."""
+    temporary: Path | None = None
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as fault:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise RunDirError(
+            f"{path} cannot be written: {fault.strerror}.",
+            means="Nothing that was there before is damaged.",
+            remedy="Free space on that disk, or make the folder writable, and try again.",
+        ) from fault
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file. Raises RunDirError when it is missing or broken."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as fault:
+        raise RunDirError(
+            f"{path} cannot be read: {fault}.",
+            means="The run folder is incomplete or damaged.",
+            remedy="Start the run again with `finetui replay` on its recipe.toml.",
+        ) from fault
+
+
+@dataclass(frozen=True, slots=True)
+class RunDir:
+    """The folder of one run; `path` is absolute."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def recipe(self) -> Path:
+        return self.path / "recipe.toml"
+
+    @property
+    def manifest(self) -> Path:
+        return self.path / "manifest.json"
+
+    @property
+    def supervisor(self) -> Path:
+        return self.path / "supervisor.json"
+
+    @property
+    def heartbeat(self) -> Path:
+        return self.path / "heartbeat"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "supervisor.lock"
+
+    @property
+    def events(self) -> Path:
+        return self.path / "events"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log"
+
+    @property
+    def control(self) -> Path:
+        return self.path / "control"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model.json"
+
+    @property
+    def model_config(self) -> Path:
+        return self.path / "model_config.json"
+
+    @property
+    def dataset(self) -> Path:
+        return self.path / "dataset"
+
+    @property
+    def prepared(self) -> Path:
+        return self.dataset / "prepared.json"
+
+    @property
+    def receipt(self) -> Path:
+        return self.dataset / "receipt.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def adapter(self) -> Path:
+        return self.path / "adapter"
+
+    @property
+    def answers(self) -> Path:
+        return self.path / "answers"
+
+    def plan(self, number: int) -> Path:
+        return self.path / f"plan-{number}.json"
+
+    def latest_plan_number(self) -> int:
+        """The highest N of `plan-N.json`. Raises RunDirError when there is none."""
+        numbers = [int(m[1]) for p in self.path.glob("plan-*.json") if (m := re.fullmatch(r"plan-(\d+)\.json", p.name))]
+        if not numbers:
+            raise RunDirError(
+                f"{self.path} holds no plan.",
+                means="It is not a run folder, or its creation was interrupted.",
+                remedy="`finetui runs` lists the runs that can be used.",
+            )
+        return max(numbers)
+
+    def event_file(self, writer: str) -> Path:
+        return self.events / f"{writer}.jsonl"
+
+    def log_file(self, writer: str) -> Path:
+        return self.log / f"{writer}.txt"
+
+    def next_attempt(self) -> int:
+        """1 for a fresh run, else one more than the highest attempt that left an event file."""
+        names = [re.fullmatch(r"attempt-(\d+)", p.stem) for p in self.events.glob("attempt-*.jsonl")]
+        return max((int(m[1]) for m in names if m), default=0) + 1
+
+    @staticmethod
+    def create(root: Path, recipe_name: str) -> RunDir:
+        """Make `<root>/<recipe>-<n>` with the next free n, readable by its owner only.
+
+        Raises RunDirError when the root cannot be written.
+        """
+        stem = re.sub(r"[^a-z0-9]+", "-", recipe_name.lower()).strip("-") or "run"
+        try:
+            root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            taken = [re.fullmatch(rf"{stem}-(\d+)", p.name) for p in root.iterdir()]
+            number = max((int(m[1]) for m in taken if m), default=0) + 1
+            while True:
+                path = root / f"{stem}-{number}"
+                try:
+                    path.mkdir(mode=0o700)
+                    break
+                except FileExistsError:
+                    number += 1
+            run = RunDir(path.resolve())
+            for folder in (run.events, run.log, run.control, run.dataset, run.checkpoints, run.answers):
+                folder.mkdir(mode=0o700)
+        except OSError as fault:
+            raise RunDirError(
+                f"No run folder can be made under {root}: {fault.strerror}.",
+                means="The run was not started.",
+                remedy="Choose another place with FINETUI_HOME or --set run.root=/some/folder.",
+            ) from fault
+        return run
+
+    @staticmethod
+    def open(reference: str, root: Path | None = None) -> RunDir:
+        """The run of that name under `root`, or at that path. Raises RunDirError naming near ones."""
+        import difflib
+
+        root = root or finetui_home() / "runs"
+        for path in (root / reference, Path(reference)):
+            if (path / "events").is_dir():
+                return RunDir(path.resolve())
+        names = [run.name for run in list_runs(root)]
+        near = difflib.get_close_matches(reference, names, n=3, cutoff=0.4) or names[-3:]
+        raise RunDirError(
+            f"There is no run {reference!r}.",
+            means=f"Looked in {root} and at that path.",
+            remedy=f"Did you mean {', '.join(near)}?"
+            if near
+            else "No run was made yet; `finetui presets` shows a start.",
+        )
+
+
+def list_runs(root: Path | None = None) -> list[RunDir]:
+    """Every run under a root, the one changed last at the end."""
+    root = root or finetui_home() / "runs"
+    if not root.is_dir():
+        return []
+    runs = [RunDir(path.resolve()) for path in root.iterdir() if (path / "events").is_dir()]
+    return sorted(runs, key=lambda run: (run.events.stat().st_mtime, run.name))

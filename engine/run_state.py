@@ -1,0 +1,194 @@
+"""What the events of a run add up to. Panels, `status`, history, report and tests all draw this.
+
+Pure: no files, no clock. Whether the process behind a run is alive is not an event; `liveness` tells it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import singledispatch
+
+from engine import events as ev
+from engine.events import Event, Stamped
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """The state of a run after some of its events."""
+
+    phase: str = "waiting"
+    """waiting, preparing, training, paused, evaluating, finished, stopped or failed."""
+    run: str = ""
+    recipe: str = ""
+    started_at: float | None = None
+    updated_at: float | None = None
+    model: ev.ModelReady | None = None
+    data: ev.DataReady | None = None
+    loaded: ev.ModelLoaded | None = None
+    attempt: int = 0
+    step: int = 0
+    max_steps: int = 0
+    first_loss: float | None = None
+    last_step: ev.StepLogged | None = None
+    num_tokens: int = 0
+    training_seconds: float = 0.0
+    evals: tuple[ev.EvalLogged, ...] = ()
+    checkpoint: ev.CheckpointSaved | None = None
+    ooms: tuple[ev.OomHit, ...] = ()
+    rungs: tuple[ev.RungTaken, ...] = ()
+    adapter: ev.AdapterSaved | None = None
+    progress: ev.EvaluationProgressed | None = None
+    scores: tuple[ev.VariantScored, ...] = ()
+    warnings: tuple[str, ...] = ()
+    commands: tuple[ev.CommandAcknowledged, ...] = ()
+    final: ev.RunFinished | ev.RunStopped | ev.RunFailed | None = None
+
+    @property
+    def is_over(self) -> bool:
+        return self.final is not None
+
+    @property
+    def eta_seconds(self) -> float | None:
+        """Seconds of training left at the pace so far, None before the first step."""
+        if not self.last_step or self.phase not in ("training", "paused") or self.training_seconds <= 0:
+            return None
+        return (self.max_steps - self.step) * self.last_step.step_seconds
+
+
+def fold(state: RunState, stamped: Stamped) -> RunState:
+    """The state after one more event."""
+    state = replace(state, updated_at=stamped.time, started_at=state.started_at or stamped.time)
+    return _fold(stamped.event, state)
+
+
+def fold_all(stamped_events: Iterable[Stamped]) -> RunState:
+    state = RunState()
+    for stamped in stamped_events:
+        state = fold(state, stamped)
+    return state
+
+
+@singledispatch
+def _fold(_event: Event, state: RunState) -> RunState:
+    return state
+
+
+@_fold.register
+def _(event: ev.RunStarted, state: RunState) -> RunState:
+    return replace(state, phase="preparing", run=event.run, recipe=event.recipe, final=None, progress=None)
+
+
+@_fold.register
+def _(event: ev.StageStarted, state: RunState) -> RunState:
+    phases = {"prepare": "preparing", "train": "training", "evaluate": "evaluating"}
+    return replace(state, phase=phases.get(event.stage, event.stage), progress=None)
+
+
+@_fold.register
+def _(event: ev.ModelReady, state: RunState) -> RunState:
+    return replace(state, model=event)
+
+
+@_fold.register
+def _(event: ev.DataReady, state: RunState) -> RunState:
+    return replace(state, data=event)
+
+
+@_fold.register
+def _(event: ev.AttemptStarted, state: RunState) -> RunState:
+    return replace(state, attempt=event.attempt, step=event.resumed_from_step)
+
+
+@_fold.register
+def _(event: ev.ModelLoaded, state: RunState) -> RunState:
+    return replace(state, loaded=event)
+
+
+@_fold.register
+def _(event: ev.TrainingStarted, state: RunState) -> RunState:
+    return replace(state, phase="training", max_steps=event.max_steps, step=event.resumed_from_step)
+
+
+@_fold.register
+def _(event: ev.StepLogged, state: RunState) -> RunState:
+    return replace(
+        state,
+        step=event.step,
+        max_steps=event.max_steps,
+        last_step=event,
+        first_loss=event.loss if state.first_loss is None else state.first_loss,
+        num_tokens=state.num_tokens + event.num_tokens,
+        training_seconds=state.training_seconds + event.step_seconds,
+    )
+
+
+@_fold.register
+def _(event: ev.EvalLogged, state: RunState) -> RunState:
+    return replace(state, evals=(*state.evals, event))
+
+
+@_fold.register
+def _(event: ev.CheckpointSaved, state: RunState) -> RunState:
+    return replace(state, checkpoint=event)
+
+
+@_fold.register
+def _(event: ev.CommandAcknowledged, state: RunState) -> RunState:
+    return replace(state, commands=(*state.commands, event))
+
+
+@_fold.register
+def _(_event: ev.TrainingPaused, state: RunState) -> RunState:
+    return replace(state, phase="paused")
+
+
+@_fold.register
+def _(_event: ev.TrainingContinued, state: RunState) -> RunState:
+    return replace(state, phase="training")
+
+
+@_fold.register
+def _(event: ev.OomHit, state: RunState) -> RunState:
+    return replace(state, ooms=(*state.ooms, event))
+
+
+@_fold.register
+def _(event: ev.RungTaken, state: RunState) -> RunState:
+    return replace(state, rungs=(*state.rungs, event))
+
+
+@_fold.register
+def _(event: ev.AdapterSaved, state: RunState) -> RunState:
+    return replace(state, adapter=event)
+
+
+@_fold.register
+def _(event: ev.EvaluationProgressed, state: RunState) -> RunState:
+    return replace(state, progress=event)
+
+
+@_fold.register
+def _(event: ev.VariantScored, state: RunState) -> RunState:
+    others = tuple(score for score in state.scores if score.variant != event.variant)
+    return replace(state, scores=(*others, event), progress=None)
+
+
+@_fold.register
+def _(event: ev.WarningRaised, state: RunState) -> RunState:
+    return replace(state, warnings=(*state.warnings, event.text))
+
+
+@_fold.register
+def _(event: ev.RunFinished, state: RunState) -> RunState:
+    return replace(state, phase="finished", final=event)
+
+
+@_fold.register
+def _(event: ev.RunStopped, state: RunState) -> RunState:
+    return replace(state, phase="stopped", final=event)
+
+
+@_fold.register
+def _(event: ev.RunFailed, state: RunState) -> RunState:
+    return replace(state, phase="failed", final=event)

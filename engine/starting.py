@@ -1,0 +1,174 @@
+"""From a recipe to a run folder that a supervisor can take charge of.
+
+Lives here: finding the recipe that a word on the command line means, resolving its paths, the plan, the
+manifest. Not here: starting the process (`launcher`) and presets (`presets`, one layer up).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from engine.errors import ModelError, RecipeError, RunDirError
+from engine.hardware import Hardware
+from engine.model_shape import ModelShape, model_shape
+from engine.model_source import fetch_config, locate
+from engine.plan import Plan, plan
+from engine.recipe import Problem, Recipe, recipe_error
+from engine.run_dir import RunDir, finetui_home, write_atomic
+from engine.units import format_bytes
+
+MANIFEST_VERSION = 1
+STACK = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets", "tokenizers", "finetui")
+MIN_FREE_BYTES = 1024**3
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Prospect:
+    """A recipe with paths made absolute, its plan on this machine, and the model's shape if it is known."""
+
+    recipe: Recipe
+    plan: Plan
+    shape: ModelShape | None
+    hardware: Hardware
+    notes: tuple[str, ...]
+
+
+def prospect(recipe: Recipe, hardware: Hardware, *, base_dir: Path) -> Prospect:
+    """Resolve a recipe without changing anything on disk. Raises RecipeError or ModelError."""
+    settled = with_absolute_paths(recipe, base_dir)
+    shape, notes = shape_for(settled, base_dir)
+    if settled.export.to:
+        notes = (*notes, f"{export_problem(settled)} A run is refused until then.")
+    return Prospect(settled, plan(settled, hardware, shape), shape, hardware, notes)
+
+
+def shape_for(recipe: Recipe, base_dir: Path) -> tuple[ModelShape | None, tuple[str, ...]]:
+    """The model's dimensions without its weights, and what has to be said about them.
+
+    Raises ModelError for a local model that cannot be used. A hub model whose config cannot be had yet has
+    no shape: the preparation stage meets the same obstacle with all its means and reports it.
+    """
+    model = recipe.model
+    source = locate(model.name_or_path, base_dir=base_dir, revision=model.revision)
+    notes = (source.note,) if source.note else ()
+    if source.kind != "hub":
+        return model_shape(fetch_config(source, offline=model.offline)), notes
+    try:
+        config = fetch_config(source, offline=model.offline)
+    except ModelError as fault:
+        return None, (*notes, fault.happened)
+    return model_shape(config), notes
+
+
+def with_absolute_paths(recipe: Recipe, base_dir: Path) -> Recipe:
+    """Paths that exist relative to the recipe's folder, or to the current one, made absolute."""
+    values = recipe.model_dump(mode="json", exclude_none=True)
+    for section, field in (
+        ("model", "name_or_path"),
+        ("data", "dataset"),
+        ("data", "eval_dataset"),
+        ("data", "test_dataset"),
+        ("run", "root"),
+    ):
+        written = values[section].get(field)
+        if written is None or ":" in written:
+            continue
+        expanded = Path(written).expanduser()
+        for candidate in (base_dir / expanded, Path.cwd() / expanded):
+            if candidate.exists():
+                values[section][field] = str(candidate.resolve())
+                break
+    return Recipe.from_values(values)
+
+
+def create_run(found: Prospect, *, name: str, rungs_from: Plan | None = None) -> RunDir:
+    """Make the run folder: recipe, first plan, manifest. Raises RunDirError when there is no room.
+
+    `rungs_from` is the last plan of a replayed run: the new run starts where that ladder ended.
+    """
+    if found.recipe.export.to:
+        raise recipe_error([export_problem(found.recipe)])
+    root = Path(found.recipe.run.root or finetui_home() / "runs")
+    run = RunDir.create(root, found.recipe.run.name or name)
+    free = shutil.disk_usage(run.path).free
+    if free < MIN_FREE_BYTES:
+        shutil.rmtree(run.path)
+        raise RunDirError(
+            f"The disk of {root} has {format_bytes(free)} free; a run wants {format_bytes(MIN_FREE_BYTES)} at least.",
+            means="The run was not started.",
+            remedy="Free space there, or choose another place with FINETUI_HOME or --set run.root=/some/folder.",
+        )
+    first = found.plan if rungs_from is None else dataclasses.replace(rungs_from, reasons=found.plan.reasons)
+    write_atomic(run.recipe, found.recipe.to_toml())
+    write_atomic(run.plan(1), json.dumps(first.to_json(), indent=1))
+    write_atomic(run.manifest, json.dumps(manifest(found, first), indent=1))
+    return run
+
+
+def export_problem(recipe: Recipe) -> Problem:
+    """Known before training, so it is said before training."""
+    return Problem(
+        "export.to",
+        f"this version cannot make {', '.join(recipe.export.to)} yet.",
+        "Train without it: --set 'export.to=[]'. The adapter is always kept.",
+    )
+
+
+def manifest(found: Prospect, first: Plan) -> dict[str, Any]:
+    """From what the run was made. Hashes of model and rows join it once they are ready (model.json, prepared.json)."""
+    return {
+        "version": MANIFEST_VERSION,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "recipe_sha256": found.recipe.sha256(),
+        "seed": found.recipe.training.seed,
+        "device": first.device,
+        "device_name": first.device_name,
+        "versions": versions(),
+        "hardware": found.hardware.to_json(),
+        "git": git_state(Path.cwd()),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of the libraries that decide the numbers."""
+    import platform
+
+    found = {"python": platform.python_version()}
+    for name in STACK:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """Commit and cleanliness of the user's folder, None where it is no git checkout."""
+    try:
+        commit = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True
+        )
+        status = subprocess.run(
+            ["git", "-C", str(folder), "status", "--porcelain"], capture_output=True, text=True, timeout=5, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit.stdout.strip(), "clean": not status.stdout.strip()}
+
+
+def require_recipe_file(path: Path) -> Path:
+    """The path, if a recipe can be read there. Raises RecipeError."""
+    if not path.is_file():
+        raise RecipeError(
+            f"{path} is no preset, recipe file or run.",
+            means="Nothing was started.",
+            remedy="`finetui presets` lists presets, `finetui runs` runs; a recipe is a TOML file.",
+        )
+    return path

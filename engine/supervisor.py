@@ -1,0 +1,280 @@
+"""The detached process in charge of a run: stages, attempts, rungs, commands, the final event.
+
+It loads neither torch nor textual nor transformers: work is done by worker processes that it starts, watches
+and outlives. It reads nothing from them but their exit code and their event file. Not here: how rows are
+prepared, trained on or scored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engine import checkpoints, control
+from engine.attempt_outcome import Outcome, outcome_of
+from engine.environment import child_environment, device_environment, worker_command
+from engine.errors import FinetuiError, OutOfMemoryError, RunDirError, StoppedError
+from engine.event_log import EventWriter
+from engine.events import (
+    AttemptEnded,
+    CommandAcknowledged,
+    RunFinished,
+    RungTaken,
+    RunStarted,
+    RunStopped,
+    StageFinished,
+    StageStarted,
+    WarningRaised,
+)
+from engine.hardware import Hardware
+from engine.ladder import next_plan
+from engine.launcher import kill_group
+from engine.liveness import HEARTBEAT_SECONDS, announce, beat, take_lock
+from engine.model_shape import ModelShape, model_shape
+from engine.plan import Plan, plan
+from engine.recipe import Recipe
+from engine.recipe_sections import LadderSection
+from engine.run_dir import RunDir, read_json, write_atomic
+from engine.worker_edge import at_run_edge
+
+POLL_SECONDS = 0.1
+STOP_GRACE_SECONDS = 60.0
+MAX_RESTARTS_WITHOUT_PROGRESS = 2
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """One run in the charge of this process."""
+
+    run: RunDir
+    writer: EventWriter
+    resumed: bool
+    offline: bool = False
+    started: float = field(default_factory=time.monotonic)
+    stop_requests: int = 0
+    stopping_since: float | None = None
+    _last_beat: float = 0.0
+
+    def supervise(self) -> int:
+        """Run every stage that is not done yet. Ends with exactly one final event."""
+        recipe = Recipe.load(self.run.recipe)
+        self.offline = recipe.model.offline
+        self.writer.write(
+            RunStarted(
+                run=self.run.name,
+                recipe=recipe.title or self.run.name,
+                resumed=self.resumed,
+                host=os.uname().nodename,
+                pid=os.getpid(),
+            )
+        )
+        try:
+            if not self.run.prepared.exists():
+                self.stage("prepare", "engine.training.prepare")
+                self.complete_plan(recipe)
+            if not (self.run.adapter / checkpoints.MANIFEST).exists():
+                self.train(recipe.ladder)
+            if recipe.evaluation.enabled and not (self.run.answers / "done.json").exists():
+                self.stage("evaluate", "engine.evaluation.worker", self.newest_plan())
+        except StoppedError as stopped:
+            step = self.newest_step()
+            self.writer.write(RunStopped(kept=stopped.means, step=step))
+            return stopped.exit_code
+        self.writer.write(RunFinished(seconds=round(time.monotonic() - self.started, 1)))
+        return 0
+
+    def stage(self, name: str, module: str, plan: Plan | None = None) -> None:
+        """One worker process that is not an attempt. Raises the error it ended with."""
+        started = time.monotonic()
+        self.writer.write(StageStarted(stage=name))
+        exit_code = self.watch(module, name, claims=control.COMMANDS, plan=plan)
+        if self.stop_requests:
+            raise StoppedError("The run was stopped.", means=self.kept())
+        if exit_code != 0:
+            raise self.error_of(name, exit_code)
+        self.writer.write(StageFinished(stage=name, seconds=round(time.monotonic() - started, 2)))
+
+    def complete_plan(self, recipe: Recipe) -> None:
+        """Plan again where the first plan was made before the model's config was here."""
+        first = Plan.from_json(read_json(self.run.plan(1)))
+        if first.memory is None and (shape := self.shape()):
+            hardware = Hardware.from_json(read_json(self.run.manifest)["hardware"])
+            write_atomic(self.run.plan(1), json.dumps(plan(recipe, hardware, shape).to_json(), indent=1))
+
+    def train(self, limits: LadderSection) -> None:
+        """Attempts, one fresh process each, until one completes or nothing is left to try."""
+        started = time.monotonic()
+        self.writer.write(StageStarted(stage="train"))
+        restarts, last_step, num_attempts = 0, -1, 0
+        while True:
+            number = self.run.latest_plan_number()
+            current = self.newest_plan()
+            attempt = self.run.next_attempt()
+            num_attempts += 1
+            exit_code = self.watch(
+                "engine.training.attempt", f"attempt-{attempt}", str(attempt), claims=("abort",), plan=current
+            )
+            outcome = outcome_of(self.run, attempt, exit_code)
+            self.writer.write(AttemptEnded(attempt=attempt, outcome=outcome.kind, exit_code=exit_code))
+            if outcome.kind == "completed":
+                break
+            if outcome.kind == "stopped" or self.stop_requests:
+                raise StoppedError("The run was stopped.", means=self.kept())
+            if outcome.kind == "failed":
+                raise outcome.error
+            if outcome.kind == "out_of_memory":
+                if num_attempts >= limits.max_attempts:
+                    raise out_of_memory(current, outcome, f"{num_attempts} attempts were made")
+                self.climb_down(current, number, limits, outcome)
+                continue
+            step = self.newest_step()
+            restarts, last_step = (restarts + 1, step) if step <= last_step else (1, step)
+            if restarts > MAX_RESTARTS_WITHOUT_PROGRESS:
+                raise outcome.error
+            self.writer.write(WarningRaised(text=f"{outcome.reason} Starting again from {self.kept()}."))
+        self.writer.write(StageFinished(stage="train", seconds=round(time.monotonic() - started, 2)))
+
+    def climb_down(self, failed: Plan, number: int, limits: LadderSection, outcome: Outcome) -> None:
+        """Write the next plan, or raise OutOfMemoryError when no rung is left."""
+        found = next_plan(failed, limits, self.shape())
+        if found is None:
+            raise out_of_memory(failed, outcome, "no rung of the ladder is left")
+        changed, rungs = found
+        path = self.run.plan(number + 1)
+        write_atomic(path, json.dumps(changed.to_json(), indent=1))
+        newest, _ = checkpoints.newest(self.run.checkpoints, changed.checkpoint_key())
+        if newest:
+            kept = f"continues from step {newest.step}"
+        elif self.newest_step():
+            kept = "starts again at step 0: the plan's shape changed"
+        else:
+            kept = "starts at step 0: no checkpoint yet"
+        for rung in rungs:
+            self.writer.write(
+                RungTaken(
+                    rung=rung.name,
+                    cost=rung.cost,
+                    changes_objective=rung.changes_objective,
+                    plan_file=path.name,
+                    kept=kept,
+                )
+            )
+
+    def watch(self, module: str, name: str, *arguments: str, claims: tuple[str, ...], plan: Plan | None = None) -> int:
+        """Start a worker, keep the heartbeat, pass on stops; its exit code (negative for a signal)."""
+        if self.stop_requests:
+            raise StoppedError("The run was stopped.", means=self.kept())
+        environment = child_environment(offline=self.offline)
+        if plan is not None:
+            environment |= device_environment(
+                device=plan.device,
+                uuid=plan.device_uuid,
+                expandable_segments=plan.expandable_segments,
+                is_capped=plan.enforce_limit,
+            )
+        with self.run.log_file(name).open("ab") as log:
+            process = subprocess.Popen(
+                worker_command(module, str(self.run.path), str(os.getpid()), *arguments),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd=self.run.path,
+                env=environment,
+            )
+        passed_on = 0
+        while (exit_code := process.poll()) is None:
+            self.keep_beating()
+            self.obey(claims)
+            if self.stop_requests > passed_on:
+                kill_group(process.pid, signal.SIGKILL if self.stop_requests > 1 else signal.SIGTERM)
+                passed_on = self.stop_requests
+            if self.stopping_since and time.monotonic() - self.stopping_since > STOP_GRACE_SECONDS:
+                kill_group(process.pid, signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(POLL_SECONDS)
+        kill_group(process.pid, signal.SIGKILL)  # helpers a worker may have left behind
+        return exit_code
+
+    def keep_beating(self) -> None:
+        if time.monotonic() - self._last_beat > HEARTBEAT_SECONDS:
+            beat(self.run)
+            self._last_beat = time.monotonic()
+
+    def obey(self, claims: tuple[str, ...]) -> None:
+        for command in control.claim(self.run, only=claims):
+            status, reason = "accepted", ""
+            if command.command == "stop":
+                self.request_stop()
+            elif command.command == "abort":
+                self.stop_requests = max(self.stop_requests, 1)
+                self.request_stop()
+            else:
+                status, reason = "refused", "nothing is being trained at the moment"
+            self.writer.write(
+                CommandAcknowledged(
+                    command_id=command.command_id, command=command.command, status=status, reason=reason
+                )
+            )
+
+    def request_stop(self) -> None:
+        self.stop_requests += 1
+        self.stopping_since = self.stopping_since or time.monotonic()
+
+    def newest_plan(self) -> Plan:
+        return Plan.from_json(read_json(self.run.plan(self.run.latest_plan_number())))
+
+    def newest_step(self) -> int:
+        steps = [int(path.name.partition("-")[2]) for path in self.run.checkpoints.glob("checkpoint-*")]
+        return max(steps, default=0)
+
+    def kept(self) -> str:
+        step = self.newest_step()
+        return (
+            f"the checkpoint of step {step}"
+            if step
+            else "the prepared rows"
+            if self.run.prepared.exists()
+            else "nothing"
+        )
+
+    def shape(self) -> ModelShape | None:
+        config = self.run.model_config
+        return model_shape(read_json(config)) if config.exists() else None
+
+    def error_of(self, worker: str, exit_code: int) -> FinetuiError:
+        return outcome_of(self.run, worker, exit_code).error
+
+
+def out_of_memory(plan: Plan, outcome: Outcome, why: str) -> OutOfMemoryError:
+    taken = ", ".join(plan.rungs) or "none"
+    return OutOfMemoryError(
+        f"Out of memory, and {why}: {outcome.reason}",
+        means=f"Rungs taken: {taken}.",
+        remedy="Allow costly rungs (ladder.costly), choose a smaller model, or give the run more memory.",
+    )
+
+
+def main(arguments: list[str]) -> int:
+    run = RunDir(Path(arguments[0]))
+    lock = take_lock(run)
+    if lock is None:
+        print("another supervisor holds this run", file=sys.stderr)  # noqa: T201 - goes to the log file
+        return RunDirError.exit_code
+    writer = EventWriter(run.event_file("supervisor"))
+    supervisor = Supervisor(run, writer, resumed="--resumed" in arguments)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: supervisor.request_stop())
+    announce(run)
+    return at_run_edge(supervisor.supervise, writer)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

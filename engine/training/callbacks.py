@@ -1,0 +1,187 @@
+"""What happens between steps: events out, commands in.
+
+The callback returns nothing: whatever a callback returns replaces the trainer's control object. Not here:
+saving (the trainer seals its own checkpoints).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from engine import control as commands
+from engine.checkpoints import Checkpoint
+from engine.control import Command
+from engine.event_log import EventWriter
+from engine.events import (
+    CheckpointSaved,
+    CommandAcknowledged,
+    EvalLogged,
+    StepLogged,
+    TrainingContinued,
+    TrainingPaused,
+    WarningRaised,
+)
+from engine.run_dir import RunDir
+
+COMMANDS = ("stop", "save", "pause", "continue")
+PAUSE_POLL_SECONDS = 0.2
+
+
+class RunCallback(TrainerCallback):
+    """Tells a run's events and obeys its commands.
+
+    `stop_asked` says whether a signal asked to stop; `num_tokens` hands out the real tokens of the step.
+    """
+
+    def __init__(
+        self,
+        run: RunDir,
+        writer: EventWriter,
+        *,
+        logging_steps: int,
+        num_eval_rows: int,
+        stop_asked: Callable[[], bool],
+        take_num_tokens: Callable[[], int],
+    ) -> None:
+        self.run, self.writer = run, writer
+        self.logging_steps, self.num_eval_rows = logging_steps, num_eval_rows
+        self.stop_asked, self.take_num_tokens = stop_asked, take_num_tokens
+        self.stopped_because = ""
+        self.phase = "load"
+        self.waiting_for_save: list[Command] = []
+        self._begun = time.monotonic()
+        self._step_seconds = 0.0
+        self._process = psutil.Process()
+        self._warned_nan = False
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.phase = "step"
+        self._begun = time.monotonic()
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.phase = "optimizer"
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.phase = "between steps"
+        self._step_seconds = time.monotonic() - self._begun
+        self._obey(state, control)
+        if self.stop_asked() and not control.should_training_stop:
+            self._stop(control, "a signal asked for it")
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if not logs or "loss" not in logs:
+            return
+        num_tokens = self.take_num_tokens()
+        if not math.isfinite(logs["loss"]) and not self._warned_nan:
+            self._warned_nan = True
+            self.writer.write(WarningRaised(text=f"the loss of step {state.global_step} is {logs['loss']}"))
+        if state.global_step % self.logging_steps and state.global_step != state.max_steps:
+            return
+        cuda = torch.cuda.is_available() and torch.cuda.is_initialized()
+        grad_norm = logs.get("grad_norm")
+        self.writer.write(
+            StepLogged(
+                step=state.global_step,
+                max_steps=state.max_steps,
+                epoch=state.epoch or 0.0,
+                loss=logs["loss"],
+                learning_rate=logs["learning_rate"],
+                grad_norm=float(grad_norm) if grad_norm is not None else None,
+                num_tokens=num_tokens,
+                step_seconds=round(self._step_seconds, 4),
+                rss_bytes=self._process.memory_info().rss,
+                allocated_bytes=torch.cuda.max_memory_allocated() if cuda else None,
+                reserved_bytes=torch.cuda.max_memory_reserved() if cuda else None,
+                device_used_bytes=_device_used_bytes() if cuda else None,
+            )
+        )
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if metrics:
+            self.writer.write(
+                EvalLogged(
+                    step=state.global_step,
+                    loss=metrics["eval_loss"],
+                    num_rows=self.num_eval_rows,
+                    seconds=round(metrics["eval_seconds"], 3),
+                )
+            )
+
+    def on_sealed(self, checkpoint: Checkpoint, seconds: float) -> None:
+        """Told by the trainer once a checkpoint is visible."""
+        self.writer.write(
+            CheckpointSaved(
+                step=checkpoint.step,
+                path=checkpoint.path.relative_to(self.run.path).as_posix(),
+                num_bytes=checkpoint.num_bytes,
+                seconds=round(seconds, 3),
+            )
+        )
+        for command in self.waiting_for_save:
+            self._acknowledge(command, "done", f"saved at step {checkpoint.step}")
+        self.waiting_for_save.clear()
+
+    def _obey(self, state: TrainerState, control: TrainerControl) -> None:
+        paused = False
+        while True:
+            for command in commands.claim(self.run, only=COMMANDS):
+                if command.command in ("stop", "save"):
+                    self._acknowledge(command, "accepted")
+                    self.waiting_for_save.append(command)
+                    control.should_save = True
+                    if command.command == "stop":
+                        self._stop(control, "it was asked for")
+                elif command.command == "pause" and not paused:
+                    paused = True
+                    self._acknowledge(command, "done")
+                    self.writer.write(TrainingPaused(step=state.global_step))
+                elif command.command == "continue" and paused:
+                    paused = False
+                    self._acknowledge(command, "done")
+                    self.writer.write(TrainingContinued(step=state.global_step))
+                else:
+                    why = "it is no command" if command.command == "unreadable" else "it changes nothing now"
+                    self._acknowledge(command, "refused", why)
+            if not paused or control.should_training_stop or control.should_save or self.stop_asked():
+                return
+            time.sleep(PAUSE_POLL_SECONDS)
+
+    def _stop(self, control: TrainerControl, reason: str) -> None:
+        control.should_save = True
+        control.should_training_stop = True
+        self.stopped_because = reason
+
+    def _acknowledge(self, command: Command, status: str, reason: str = "") -> None:
+        self.writer.write(
+            CommandAcknowledged(command_id=command.command_id, command=command.command, status=status, reason=reason)
+        )
+
+
+def _device_used_bytes() -> int:
+    free, total = torch.cuda.mem_get_info()
+    return int(total - free)

@@ -1,0 +1,199 @@
+"""Tokenizer and weights from a local model folder. The type of the weights is always stated, never a default.
+
+The folder is complete (engine/model_folder.py checks that) and nothing here touches the network. Choosing the
+type, the quantization and the device is the plan's business.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedModel
+
+from engine.errors import ModelError
+from engine.model_folder import check_folder, read_config
+
+DtypeName = Literal["float32", "bfloat16", "float16"]
+
+_DTYPES: dict[str, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+# Tokens that end an answer. Padding with one of them hides the end from the loss.
+_END_TOKENS = ("<|im_end|>", "<end_of_turn>", "<|eot_id|>", "<|end|>", "<|eom_id|>", "</s>", "<eos>")
+# Tokens that can pad, best first. Only those already in the vocabulary count: no embedding row is added.
+_PAD_CANDIDATES = (
+    "<pad>",
+    "[PAD]",
+    "<|pad|>",
+    "<|finetune_right_pad_id|>",
+    "<|fim_pad|>",
+    "<|vision_pad|>",
+    "<|endoftext|>",
+)
+# Above this, model_max_length is transformers' way to say "not stated".
+_LONGEST_BELIEVABLE = 10**9
+_NO_MEMORY = os.strerror(errno.ENOMEM)
+
+
+class PadChoice(NamedTuple):
+    """The padding token, and whether it also ends answers because the vocabulary has no other."""
+
+    token: str
+    ends_answers: bool
+
+
+def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
+    """The folder's fast tokenizer, with a safe padding token and a maximum length. Raises ModelError.
+
+    The padding token is never an end-of-turn token where the vocabulary offers another; a vocabulary that
+    offers none keeps its end token (`pad_choice` tells). No token and no embedding row is ever added.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
+    except Exception as error:  # the tokenizers library raises bare Exception for a broken file
+        raise unloadable(folder, "tokenizer", error, trust_remote_code) from error
+    if len(tokenizer) == 0:
+        raise ModelError(
+            f"The tokenizer in {folder} has an empty vocabulary.",
+            means="tokenizer.json is missing or does not belong to this model.",
+            remedy="Put the model's own tokenizer.json into the folder.",
+        )
+    set_pad_token(tokenizer)
+    limit_length(tokenizer, read_config(folder))
+    return tokenizer
+
+
+def pad_choice(tokenizer: Any) -> PadChoice:
+    """The best padding token of a tokenizer's vocabulary. Raises ModelError when it has no token to offer."""
+    vocabulary = tokenizer.get_vocab()
+    ends = {tokenizer.eos_token, *_END_TOKENS}
+    named = (tokenizer.pad_token, *_PAD_CANDIDATES, tokenizer.unk_token)
+    for token in named:
+        if token is not None and token in vocabulary and token not in ends:
+            return PadChoice(token, ends_answers=False)
+    for token in (tokenizer.pad_token, tokenizer.eos_token):
+        if token is not None and token in vocabulary:
+            return PadChoice(token, ends_answers=True)
+    raise ModelError(
+        "The tokenizer has no padding token and no end-of-text token.",
+        means="Rows of unequal length cannot be batched, and the model cannot learn where an answer ends.",
+        remedy="Use the model's own tokenizer files, with tokenizer_config.json.",
+    )
+
+
+def set_pad_token(tokenizer: Any) -> PadChoice:
+    """Give `tokenizer` the token of `pad_choice`, in place. Its vocabulary keeps its size."""
+    choice = pad_choice(tokenizer)
+    if tokenizer.pad_token != choice.token:
+        before = len(tokenizer)
+        tokenizer.pad_token = choice.token
+        assert len(tokenizer) == before
+    return choice
+
+
+def limit_length(tokenizer: Any, config: dict[str, Any]) -> None:
+    """Take `model_max_length`, in tokens, from the model's configuration where the tokenizer states none."""
+    if tokenizer.model_max_length > _LONGEST_BELIEVABLE:
+        text = config.get("text_config", config)
+        positions = text.get("max_position_embeddings") if isinstance(text, dict) else None
+        if isinstance(positions, int) and positions > 0:
+            tokenizer.model_max_length = positions
+
+
+def load_model(
+    folder: Path,
+    *,
+    dtype: str,
+    quantization: Literal["nf4", "fp4"] | None = None,
+    double_quant: bool = False,
+    compute_dtype: str | None = None,
+    attn_implementation: str = "sdpa",
+    device: str = "cpu",
+    trust_remote_code: bool = False,
+) -> PreTrainedModel:
+    """The folder's model on `device` ("cpu", "cuda", "cuda:1"), with weights of `dtype`.
+
+    `quantization` holds the layers' linear weights in 4 bits, its scales too with `double_quant`; they compute
+    in `compute_dtype`, by default `dtype`. The rest keeps `dtype`. Only safetensors are read. The model comes
+    in evaluation mode. Raises ModelError for weights that are broken or do not fit their configuration, and
+    lets out-of-memory errors pass: those are the ladder's.
+    """
+    check_folder(folder)
+    options: dict[str, Any] = {}
+    if quantization is not None:
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=quantization,
+            bnb_4bit_use_double_quant=double_quant,
+            bnb_4bit_compute_dtype=torch_dtype(compute_dtype or dtype),
+        )
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=torch_dtype(dtype),
+            attn_implementation=attn_implementation,
+            device_map={"": device},
+            trust_remote_code=trust_remote_code,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+            **options,
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, SafetensorError) as error:
+        raise unloadable(folder, "model", error, trust_remote_code) from error
+    except RuntimeError as error:
+        if "mismatch" not in str(error):
+            raise
+        raise unloadable(folder, "model", error, trust_remote_code) from error
+    model, info = loaded
+    check_complete(folder, info)
+    assert isinstance(model, PreTrainedModel)
+    return model
+
+
+def torch_dtype(name: str) -> torch.dtype:
+    """torch's type for "float32", "bfloat16" or "float16". Raises ValueError for another name."""
+    if name not in _DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(_DTYPES)}, not {name!r}")
+    return _DTYPES[name]
+
+
+def check_complete(folder: Path, info: dict[str, Any]) -> None:
+    """Refuse a model that transformers filled up with random numbers. `info` is its loading info."""
+    lacking = sorted(info.get("missing_keys") or ())
+    if not lacking:
+        return
+    raise ModelError(
+        f"The weights in {folder} lack {len(lacking)} tensors that config.json promises, for example {lacking[0]}.",
+        means="They would be filled with random numbers, and the model would be broken without a word.",
+        remedy="Use the config.json that belongs to these weights, or fetch the model again.",
+    )
+
+
+def unloadable(folder: Path, what: str, error: Exception, trust_remote_code: bool = False) -> ModelError:
+    """The ModelError for a `what` ("model", "tokenizer") that transformers refused.
+
+    Raises MemoryError instead when the cause is a lack of memory: that is for the ladder.
+    """
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM or _NO_MEMORY in str(error):
+        raise MemoryError(str(error)) from error
+    if "trust_remote_code" in str(error) and not trust_remote_code:
+        return ModelError(
+            f"The {what} in {folder} needs Python code that came with it.",
+            means="Such code can do anything your account can; finetui runs none unless the recipe says so.",
+            remedy="Read the .py files in that folder. If you trust them, set model.trust_remote_code = true.",
+        )
+    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return ModelError(
+        f"The {what} in {folder} cannot be loaded: {type(error).__name__}: {reason[:300]}",
+        means="A file is damaged, does not fit the others, or is of a kind this transformers does not know.",
+        remedy="Fetch or copy the model again; if it is new, check that this version of transformers knows it.",
+    )

@@ -1,0 +1,159 @@
+"""The preparation stage: rows read and split, model made ready, rows tokenized, receipt checked.
+
+Run as `python -P -m engine.training.prepare RUN_DIR SUPERVISOR_PID`. Rows come first: a fault in them shows
+before gigabytes of weights are fetched. Not here: training.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from data.conversation import Example
+from data.preparation import DataRequest, Prepared, prepare
+from data.receipt import Receipt, TokenCount, build_receipt, check_receipt
+from engine import replaying
+from engine.errors import ChangedError
+from engine.event_log import EventWriter
+from engine.events import DataReady, ModelReady, WarningRaised, clip
+from engine.recipe import Recipe
+from engine.run_dir import RunDir, cache_dir, write_atomic
+from engine.training.dataset_files import write_examples, write_split
+from engine.training.model_loading import load_tokenizer
+from engine.training.ready_model import ready_model
+from engine.training.rendering import Rendered, Renderer, rendering_for
+from engine.worker_edge import at_edge, die_with_parent
+
+
+def data_request(recipe: Recipe) -> DataRequest:
+    """What the recipe wants of `data`, with the cache this machine uses."""
+    data = recipe.data
+    return DataRequest(
+        dataset=data.dataset,
+        format=data.format,
+        template=data.template,
+        columns=dict(data.columns),
+        system=data.system,
+        eval_fraction=data.eval_fraction,
+        test_fraction=data.test_fraction,
+        eval_dataset=data.eval_dataset,
+        test_dataset=data.test_dataset,
+        unseen_answers=data.unseen_answers,
+        answer_pattern=recipe.evaluation.answer_pattern,
+        max_rows=data.max_rows,
+        seed=data.seed,
+        subset=data.subset,
+        split=data.split,
+        revision=data.revision,
+        generator_rows=data.generator_rows,
+        offline=recipe.model.offline,
+        cache_dir=None,
+    )
+
+
+def prepare_run(run: RunDir, writer: EventWriter) -> int:
+    """Everything an attempt needs, `prepared.json` last. Raises DataError, ModelError or RunDirError."""
+    recipe = Recipe.load(run.recipe)
+    rows = prepare(data_request(recipe))
+    model = ready_model(run, recipe, cache_dir())
+    writer.write(
+        ModelReady(
+            name=recipe.model.name_or_path,
+            folder=str(model.folder),
+            num_files=len(model.files),
+            num_bytes=sum(size for _, _, size in model.files),
+            notes=tuple(clip(note, 300) for note in model.notes),
+        )
+    )
+    tokenizer = load_tokenizer(model.folder, trust_remote_code=recipe.model.trust_remote_code)
+    rendering = rendering_for(recipe.data.rendering, tokenizer)
+    renderer = Renderer(tokenizer, rendering, recipe.data.completion_only_loss)
+    splits = {"train": rows.train, "eval": rows.eval}
+    rendered = {name: [renderer.render(example) for example in examples] for name, examples in splits.items()}
+    receipt = receipt_of(recipe, rows, rendered["train"])
+    write_atomic(run.receipt, json.dumps(receipt.to_json(), indent=1, ensure_ascii=False))
+    check_receipt(receipt)
+    hashes = {name: write_split(run.dataset, name, split) for name, split in rendered.items()}
+    write_examples(run.dataset / "train.jsonl", rows.train)
+    write_examples(run.dataset / "test.jsonl", rows.test)
+    seal(run, rows, hashes, renderer)
+    try:
+        for changed in replaying.check(run):
+            writer.write(WarningRaised(text=f"{changed} differ from the replayed run; allowed by --allow-changes"))
+    except ChangedError:
+        run.prepared.unlink()
+        raise
+    writer.write(
+        DataReady(
+            num_train=len(rows.train),
+            num_eval=len(rows.eval),
+            num_test=len(rows.test),
+            num_rejected=len(rows.rejected),
+            trained_share=round(receipt.trained_share, 4),
+            receipt_file=run.receipt.relative_to(run.path).as_posix(),
+        )
+    )
+    return 0
+
+
+def receipt_of(recipe: Recipe, rows: Prepared, rendered: Sequence[Rendered]) -> Receipt:
+    """What training will see of the train split, counted after truncation."""
+    max_length = recipe.training.max_length
+    return build_receipt(
+        [token_count(row, max_length) for row in rendered],
+        max_length=max_length,
+        on_overflow=recipe.data.on_overflow,
+        rejected=rows.rejected,
+        split_sizes={"train": len(rows.train), "eval": len(rows.eval), "test": len(rows.test)},
+        duplicates=rows.duplicates,
+        detection=rows.detection,
+    )
+
+
+def token_count(row: Rendered, max_length: int) -> TokenCount:
+    kept = row.labels[:max_length]
+    trained_kept = [label for label in kept if label >= 0]
+    return TokenCount(
+        line=row.line,
+        num_tokens=len(row.input_ids),
+        num_trained=row.num_trained,
+        num_tokens_kept=len(kept),
+        num_trained_kept=len(trained_kept),
+        stop_token_trained=row.stop_token_trained and len(trained_kept) == row.num_trained,
+    )
+
+
+def seal(run: RunDir, rows: Prepared, hashes: dict[str, str], renderer: Renderer) -> None:
+    """Write down from what the splits were made; its presence says that the stage is done."""
+    record: dict[str, Any] = {
+        "files": [asdict(source) for source in rows.files],
+        "splits": {name: {"rows": len(getattr(rows, name)), "sha256": digest} for name, digest in hashes.items()},
+        "test": {"rows": len(rows.test), "unseen": sorted(rows.unseen), "sha256": examples_sha256(rows.test)},
+        "rendering": renderer.rendering,
+        "stop_ids": renderer.stop_ids(),
+    }
+    write_atomic(run.prepared, json.dumps(record, indent=1))
+
+
+def examples_sha256(examples: Sequence[Example]) -> str:
+    import hashlib
+
+    text = "".join(json.dumps(example.to_json(), ensure_ascii=False, sort_keys=True) + "\n" for example in examples)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def main(arguments: list[str]) -> int:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing to save: a stop ends preparation at once
+    die_with_parent(int(arguments[1]))
+    run = RunDir(Path(arguments[0]))
+    writer = EventWriter(run.event_file("prepare"))
+    return at_edge(lambda: prepare_run(run, writer), writer)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

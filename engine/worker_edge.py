@@ -1,0 +1,69 @@
+"""The edge of a worker process: tied to its supervisor, every escape turned into an event.
+
+A worker runs inside `at_edge`, which is thick so that the inside can be thin. Not here: what workers do.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+
+from engine.errors import FinetuiError
+from engine.event_log import EventWriter
+from engine.events import RunFailed, WorkerFailed, clip
+
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """Be told by SIGTERM when the supervisor ends, however it ends: no orphan keeps the device."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent_pid:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def failure(fault: BaseException) -> WorkerFailed:
+    """The event that tells a failure to its reader. A fault that is not ours is named, not explained."""
+    if isinstance(fault, FinetuiError):
+        return WorkerFailed(
+            error=type(fault).__name__,
+            exit_code=fault.exit_code,
+            happened=clip(fault.happened),
+            means=clip(fault.means, 400),
+            remedy=clip(fault.remedy, 600),
+        )
+    return WorkerFailed(
+        error=type(fault).__name__,
+        exit_code=FinetuiError.exit_code,
+        happened=clip(f"finetui hit an unexpected {type(fault).__name__}: {fault}"),
+        means="This is a defect of finetui or of a library underneath; what was saved before is intact.",
+        remedy="The traceback is in the run's log folder; please report it.",
+    )
+
+
+def at_edge(work: Callable[[], int], writer: EventWriter) -> int:
+    """Run a worker's body; its exit code, or that of the failure it ended with."""
+    try:
+        return work()
+    except Exception as fault:  # noqa: BLE001 - the process edge: whatever escapes becomes one last event
+        traceback.print_exc()
+        event = failure(fault)
+        writer.write(event)
+        return event.exit_code
+
+
+def at_run_edge(work: Callable[[], int], writer: EventWriter) -> int:
+    """`at_edge` for the supervisor: what escapes is the run's final event."""
+    try:
+        return work()
+    except Exception as fault:  # noqa: BLE001 - the process edge: whatever escapes becomes the final event
+        traceback.print_exc()
+        event = RunFailed(**dataclasses.asdict(failure(fault)))
+        writer.write(event)
+        return event.exit_code

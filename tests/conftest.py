@@ -1,0 +1,123 @@
+"""What every test gets unasked: a machine of its own, no network, and the slow tests last.
+
+The environment is set here at import, before any library that reads it once (huggingface_hub does) can be
+loaded, and child processes inherit it. Nothing of the developer's home, caches or tokens is read or written.
+What a test needs for its own subject lives beside that test.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SESSION = Path(tempfile.mkdtemp(prefix="finetui-tests-"))
+SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN", "WANDB_API_KEY")
+# One cache for the whole session: a bundled model is converted once, whichever test needs it first.
+SHARED = {
+    "FINETUI_CACHE": str(SESSION / "cache"),
+    "HF_HOME": str(SESSION / "huggingface"),
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+}
+
+
+def _own_machine(root: Path) -> dict[str, str]:
+    """The variables that say where a program's files belong, all below `root`."""
+    return {
+        "HOME": str(root / "home"),
+        "XDG_CONFIG_HOME": str(root / "home" / ".config"),
+        "XDG_DATA_HOME": str(root / "home" / ".local" / "share"),
+        "XDG_STATE_HOME": str(root / "home" / ".local" / "state"),
+        "XDG_CACHE_HOME": str(root / "home" / ".cache"),
+        "XDG_RUNTIME_DIR": str(root / "run"),
+        "FINETUI_HOME": str(root / "finetui"),
+    }
+
+
+def _shut_out_the_machine() -> None:
+    for name in list(os.environ):
+        if name.startswith(("FINETUI_", "HF_", "XDG_", "TRANSFORMERS_")) or name in SECRETS:
+            del os.environ[name]
+    os.environ.pop("PYTHONPATH", None)
+    os.environ.update(_own_machine(SESSION) | SHARED)
+    for folder in ("home", "run", "cache"):
+        (SESSION / folder).mkdir()
+
+
+_shut_out_the_machine()
+
+
+@pytest.fixture(autouse=True)
+def own_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home and a place for runs that no other test sees. Returns the folder that `FINETUI_HOME` names."""
+    root = tmp_path_factory.mktemp("machine")
+    for folder in ("home", "run", "finetui"):
+        (root / folder).mkdir()
+    for name, value in _own_machine(root).items():
+        monkeypatch.setenv(name, value)
+    return root / "finetui"
+
+
+def _is_this_machine(host: object) -> bool:
+    if host in (None, "", "localhost", socket.gethostname()):
+        return True
+    try:
+        return ipaddress.ip_address(str(host).split("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Only loopback answers. An attempt to reach further fails as on a machine without a network, and so does the test.
+
+    The second half matters: libraries swallow a failed telemetry call, and a swallowed call is still a call.
+    """
+    attempts: list[str] = []
+    connect, connect_ex, resolve = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+
+    def allowed(endpoint: socket.socket, address: Any) -> bool:
+        if endpoint.family not in (socket.AF_INET, socket.AF_INET6) or _is_this_machine(address[0]):
+            return True
+        attempts.append(f"connect to {address}")
+        return False
+
+    def guarded_connect(endpoint: socket.socket, address: Any) -> None:
+        if not allowed(endpoint, address):
+            raise OSError(errno.ENETUNREACH, "tests run without a network")
+        connect(endpoint, address)
+
+    def guarded_connect_ex(endpoint: socket.socket, address: Any) -> int:
+        return connect_ex(endpoint, address) if allowed(endpoint, address) else errno.ENETUNREACH
+
+    def guarded_resolve(host: Any, *rest: Any, **named: Any) -> Any:
+        if _is_this_machine(host.decode() if isinstance(host, bytes) else host):
+            return resolve(host, *rest, **named)
+        attempts.append(f"look up {host!r}")
+        raise socket.gaierror(socket.EAI_NONAME, "tests run without a network")
+
+    monkeypatch.setattr(socket.socket, "connect", guarded_connect)
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
+    monkeypatch.setattr(socket, "getaddrinfo", guarded_resolve)
+    yield
+    assert attempts == [], "something tried to leave this machine"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast tests first, so that a plain mistake shows in seconds; the order within each half stays."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+def pytest_sessionfinish() -> None:
+    shutil.rmtree(SESSION, ignore_errors=True)

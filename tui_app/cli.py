@@ -1,0 +1,127 @@
+"""The command line: `finetui …`. Parses, hands over to one command module, turns errors into exit codes.
+
+A command's module is imported only when it is called, so `finetui status` loads neither pydantic nor torch.
+Not here: what the commands do (`tui_app/commands/`) and how things read on a plain terminal (`tui_app/plain`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.metadata
+import os
+import sys
+from collections.abc import Sequence
+
+from engine.errors import FinetuiError
+
+INTERRUPTED = 130
+EPILOG = """exit codes: 0 done and checked, 2 bad recipe or command line, 3 data, 4 model, 5 out of memory after the
+last rung, 6 died, 7 stopped, 8 replay refused, 9 run not usable, 10 doctor found a fault, 130 Ctrl-C"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Every command with its options."""
+    parser = argparse.ArgumentParser(
+        prog="finetui",
+        description="From a model and some rows to a tuned, measured model, in a run that outlives your terminal.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"finetui {importlib.metadata.version('finetui')}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    _starting(commands)
+    _looking(commands)
+    _steering(commands)
+    _asking(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.print_help()
+        print("\nThe full-screen wizard is not there yet. Start with: finetui replay demo-cpu")  # noqa: T201
+        return 0
+    try:
+        module = importlib.import_module(f"tui_app.commands.{options.module}")
+        return int(module.COMMANDS[options.command](options))
+    except FinetuiError as fault:
+        print(f"finetui: {fault}", file=sys.stderr)  # noqa: T201
+        return fault.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output is gone (`finetui runs | head`); nothing is left to tell anyone.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _starting(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    replay = commands.add_parser("replay", help="carry out a preset, a recipe file or an earlier run")
+    replay.set_defaults(module="replay")
+    replay.add_argument("source", metavar="PRESET|RECIPE|RUN", help="preset name, recipe file, or run name or folder")
+    replay.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one field")
+    replay.add_argument("--detach", action="store_true", help="start it and return at once")
+    replay.add_argument("--json", action="store_true", help="print events, one JSON line each, instead of text")
+    replay.add_argument("--dry-run", action="store_true", help="show the plan, start nothing")
+    replay.add_argument(
+        "--allow-changes", action="store_true", help="replay a run although its rows or model differ from then"
+    )
+    resume = commands.add_parser("resume", help="go on with a stopped, failed or died run")
+    resume.set_defaults(module="replay")
+    resume.add_argument("run", metavar="RUN")
+    resume.add_argument("--detach", action="store_true", help="start it and return at once")
+    resume.add_argument("--json", action="store_true", help="print events, one JSON line each, instead of text")
+
+
+def _looking(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    runs = commands.add_parser("runs", help="list runs")
+    runs.set_defaults(module="watching")
+    runs.add_argument("--json", action="store_true", help="one JSON object per run")
+    status = commands.add_parser("status", help="how a run stands")
+    status.set_defaults(module="watching")
+    status.add_argument("run", metavar="RUN", nargs="?", help="name or folder; the newest run if left out")
+    status.add_argument("--json", action="store_true", help="one JSON object")
+    attach = commands.add_parser("attach", help="watch a run; Ctrl-C leaves it running")
+    attach.set_defaults(module="watching")
+    attach.add_argument("run", metavar="RUN", nargs="?", help="name or folder; the newest run if left out")
+    attach.add_argument("--json", action="store_true", help="print events, one JSON line each, instead of text")
+
+
+def _steering(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    texts = {
+        "stop": "write a checkpoint and end the run; a second stop ends it at once",
+        "save": "write a checkpoint now and go on",
+        "pause": "hold the run at the next step",
+        "continue": "let a paused run go on",
+    }
+    for name, text in texts.items():
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(module="steering")
+        command.add_argument("run", metavar="RUN", nargs="?", help="name or folder; the newest run if left out")
+        command.add_argument("--no-wait", action="store_true", help="do not wait until it is done")
+
+
+def _asking(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    plan = commands.add_parser("plan", help="show what a recipe becomes on this machine, and why")
+    plan.set_defaults(module="planning")
+    plan.add_argument("source", metavar="PRESET|RECIPE|RUN")
+    plan.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one field")
+    plan.add_argument("--vram", metavar="SIZE|CARD", help="plan for another card, for example 6GiB or t4")
+    plan.add_argument("--json", action="store_true", help="one JSON object")
+    presets = commands.add_parser("presets", help="list the presets and how they suit this machine")
+    presets.set_defaults(module="planning")
+    presets.add_argument("name", nargs="?", help="print this preset's recipe")
+    presets.add_argument("--json", action="store_true", help="one JSON object per preset")
+    schema = commands.add_parser("schema", help="print the JSON Schema of a recipe")
+    schema.set_defaults(module="planning")
+    doctor = commands.add_parser("doctor", help="check this machine and say how to mend it")
+    doctor.set_defaults(module="doctor")
+    doctor.add_argument("--json", action="store_true", help="one JSON object per finding")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

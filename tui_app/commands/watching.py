@@ -1,0 +1,69 @@
+"""`finetui runs`, `status` and `attach`: looking at runs. Loads neither pydantic nor torch."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+
+from engine.errors import RunDirError
+from engine.liveness import liveness
+from engine.run_dir import RunDir, list_runs
+from engine.run_state import RunState
+from tui_app.following import Follower, watch
+from tui_app.plain import ago, printable, status_lines
+
+
+def chosen_run(options: argparse.Namespace) -> RunDir:
+    """The run named, or the newest. Raises RunDirError."""
+    if options.run is not None:
+        return RunDir.open(options.run)
+    runs = list_runs()
+    if not runs:
+        raise RunDirError("There is no run yet.", remedy="Start one: finetui replay demo-cpu")
+    return runs[-1]
+
+
+def state_of(run: RunDir) -> RunState:
+    follower = Follower.of(run)
+    follower.catch_up()
+    return follower.state
+
+
+def phase_of(state: RunState, alive: str) -> str:
+    """The phase a person should read: a run with no final event and no process died."""
+    if state.is_over or alive == "alive":
+        return state.phase
+    return "died" if alive == "dead" else alive
+
+
+def runs(options: argparse.Namespace) -> int:
+    found = [(run, state_of(run)) for run in list_runs()]
+    for run, state in found:
+        phase = phase_of(state, liveness(run))
+        if options.json:
+            print(json.dumps({"run": run.name, "phase": phase, "step": state.step, "path": str(run.path)}))
+            continue
+        steps = f"{state.step}/{state.max_steps}" if state.max_steps else "-"
+        print(printable(f"{run.name:<28} {phase:<12} {steps:>11}  {ago(state.updated_at):<16} {state.recipe}"))
+    if not found and not options.json:
+        print("No runs yet. Start one: finetui replay demo-cpu")
+    return 0
+
+
+def status(options: argparse.Namespace) -> int:
+    run = chosen_run(options)
+    state, alive = state_of(run), liveness(run)
+    if options.json:
+        values = dataclasses.asdict(state) | {"phase": phase_of(state, alive), "liveness": alive, "path": str(run.path)}
+        print(json.dumps(values))
+        return 0
+    print("\n".join(status_lines(state, alive, str(run.path))))
+    return 0
+
+
+def attach(options: argparse.Namespace) -> int:
+    return watch(chosen_run(options), as_json=options.json)
+
+
+COMMANDS = {"runs": runs, "status": status, "attach": attach}

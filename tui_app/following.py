@@ -1,0 +1,102 @@
+"""Following a run's events until it is over, died, or the watcher leaves. Used by attach, replay and resume.
+
+Not here: what a watcher sees (`tui_app/plain`).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from engine.errors import DiedError
+from engine.event_log import EventReader, encode
+from engine.events import (
+    RunFailed,
+    RunStarted,
+    RunStopped,
+    Stamped,
+)
+from engine.liveness import liveness
+from engine.run_dir import RunDir
+from engine.run_state import RunState, fold
+from tui_app.plain import ending, lines
+
+POLL_SECONDS = 0.2
+INTERRUPTED = 130
+
+
+@dataclass(slots=True)
+class Follower:
+    """One watcher of one run. Iterating yields each new event with the state after it."""
+
+    run: RunDir
+    state: RunState
+    reader: EventReader
+
+    @staticmethod
+    def of(run: RunDir) -> Follower:
+        return Follower(run, RunState(run=run.name), EventReader(run.events))
+
+    def catch_up(self) -> list[tuple[Stamped, RunState]]:
+        """Everything written since the last look."""
+        fresh = []
+        for stamped in self.reader.poll():
+            self.state = fold(self.state, stamped)
+            fresh.append((stamped, self.state))
+        return fresh
+
+    def follow(self) -> Iterator[tuple[Stamped, RunState]]:
+        """New events as they come, until no process is in charge of the run any more."""
+        while True:
+            alive = liveness(self.run)  # looked at first: what a dead process wrote is then read below
+            yield from self.catch_up()
+            if alive == "dead" or (self.state.is_over and alive != "alive"):
+                return
+            time.sleep(POLL_SECONDS)
+
+
+def watch(run: RunDir, *, as_json: bool, since_start: bool = True) -> int:
+    """Print a run until it is over; the run's exit code. Ctrl-C leaves it running and says so.
+
+    With `since_start` false only the last supervisor's events are printed.
+    """
+    follower = Follower.of(run)
+    try:
+        earlier = follower.catch_up()
+        starts = [i for i, (stamped, _) in enumerate(earlier) if isinstance(stamped.event, RunStarted)]
+        skip = 0 if since_start or not starts else starts[-1]
+        for stamped, state in earlier[skip:]:
+            show(stamped, state, as_json=as_json)
+        for stamped, state in follower.follow():
+            show(stamped, state, as_json=as_json)
+    except KeyboardInterrupt:
+        print(f"\ndetached; run {run.name} goes on. Watch it: finetui attach {run.name}", file=sys.stderr)  # noqa: T201
+        return INTERRUPTED
+    stream = sys.stderr if as_json else sys.stdout
+    for line in ending(follower.state, str(run.path), str(run.log)):
+        print(line, file=stream, flush=True)
+    return exit_code(follower.state)
+
+
+def show(stamped: Stamped, state: RunState, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(encode(stamped).decode())
+        sys.stdout.flush()
+        return
+    for line in lines(stamped, state):
+        print(line, flush=True)  # noqa: T201
+
+
+def exit_code(state: RunState) -> int:
+    """The exit code that stands for how a run ended."""
+    match state.final:
+        case None:
+            return DiedError.exit_code
+        case RunFailed(exit_code=code):
+            return code
+        case RunStopped():
+            return 7
+        case _:
+            return 0

@@ -1,0 +1,242 @@
+"""How a run reads on a plain terminal: one line per event, a result table at the end. No escapes.
+
+Only formats. Where a text comes from the user (rows, names), control characters are shown, not obeyed. Not
+here: waiting for events (`tui_app/following`).
+"""
+
+from __future__ import annotations
+
+import time
+from functools import singledispatch
+
+from engine import events as ev
+from engine.run_state import RunState
+from engine.units import format_bytes, format_seconds
+
+
+def printable(text: str) -> str:
+    """The text with control characters made visible, line breaks kept."""
+    return "".join(c if c == "\n" or c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def lines(stamped: ev.Stamped, state: RunState) -> list[str]:
+    """What a watcher reads when this event arrives; `state` already holds it."""
+    return [printable(line) for line in _lines(stamped.event, state)]
+
+
+@singledispatch
+def _lines(_event: ev.Event, _state: RunState) -> list[str]:
+    return []
+
+
+@_lines.register
+def _(event: ev.RunStarted, _state: RunState) -> list[str]:
+    return [f"{'resumed' if event.resumed else 'started'} run {event.run}: {event.recipe}"]
+
+
+@_lines.register
+def _(event: ev.StageStarted, _state: RunState) -> list[str]:
+    texts = {"prepare": "preparing rows and model", "train": "training", "evaluate": "scoring base and tuned model"}
+    return [f"== {texts.get(event.stage, event.stage)}"]
+
+
+@_lines.register
+def _(event: ev.ModelReady, _state: RunState) -> list[str]:
+    notes = [f"   note: {note}" for note in event.notes]
+    return [f"   model {event.name}, {format_bytes(event.num_bytes)} in {event.num_files} files", *notes]
+
+
+@_lines.register
+def _(event: ev.DataReady, _state: RunState) -> list[str]:
+    rejected = f", {event.num_rejected} rejected" if event.num_rejected else ""
+    return [
+        (
+            f"   rows: {event.num_train} train, {event.num_eval} eval, {event.num_test} test{rejected}; "
+            f"{event.trained_share:.0%} of the tokens are trained"
+        )
+    ]
+
+
+@_lines.register
+def _(event: ev.AttemptStarted, _state: RunState) -> list[str]:
+    resumed = f" from step {event.resumed_from_step}" if event.resumed_from_step else ""
+    return [f"   attempt {event.attempt}{resumed}: loading libraries and model"]
+
+
+@_lines.register
+def _(event: ev.ModelLoaded, _state: RunState) -> list[str]:
+    share = event.num_trainable_parameters / max(event.num_parameters, 1)
+    return [
+        (
+            f"   {event.num_parameters / 1e6:,.1f} M parameters, {event.num_trainable_parameters / 1e6:,.2f} M trained "
+            f"({share:.1%}), loaded in {format_seconds(event.seconds)}"
+        )
+    ]
+
+
+@_lines.register
+def _(event: ev.TrainingStarted, _state: RunState) -> list[str]:
+    return [f"   {event.max_steps} steps of {event.effective_batch_size} rows, {event.num_rows} rows an epoch"]
+
+
+@_lines.register
+def _(event: ev.StepLogged, state: RunState) -> list[str]:
+    memory = event.allocated_bytes if event.allocated_bytes is not None else event.rss_bytes
+    width = len(str(event.max_steps))
+    eta = format_seconds(state.eta_seconds) if state.eta_seconds is not None else "?"
+    return [
+        (
+            f"step {event.step:>{width}}/{event.max_steps}  loss {event.loss:7.4f}  lr {event.learning_rate:.2e}  "
+            f"{event.num_tokens / max(event.step_seconds, 1e-9):7,.0f} tok/s  {format_bytes(memory):>9}  eta {eta}"
+        )
+    ]
+
+
+@_lines.register
+def _(event: ev.EvalLogged, _state: RunState) -> list[str]:
+    return [f"   eval loss {event.loss:.4f} at step {event.step} on {event.num_rows} rows"]
+
+
+@_lines.register
+def _(event: ev.CheckpointSaved, _state: RunState) -> list[str]:
+    return [f"   checkpoint of step {event.step} saved, {format_bytes(event.num_bytes)}"]
+
+
+@_lines.register
+def _(event: ev.CommandAcknowledged, _state: RunState) -> list[str]:
+    return [f"   {event.command}: {event.status}{', ' + event.reason if event.reason else ''}"]
+
+
+@_lines.register
+def _(event: ev.TrainingPaused, state: RunState) -> list[str]:
+    return [f"   paused after step {event.step}; `finetui continue {state.run}` goes on"]
+
+
+@_lines.register
+def _(event: ev.TrainingContinued, _state: RunState) -> list[str]:
+    return [f"   going on after step {event.step}"]
+
+
+@_lines.register
+def _(event: ev.OomHit, _state: RunState) -> list[str]:
+    return [f"!! out of memory ({event.phase}, after step {event.step}): {event.message}"]
+
+
+@_lines.register
+def _(event: ev.RungTaken, _state: RunState) -> list[str]:
+    costly = "; changes what is learned" if event.changes_objective else ""
+    return [f"   ladder: {event.rung} ({event.cost}{costly}); {event.kept}"]
+
+
+@_lines.register
+def _(event: ev.AdapterSaved, _state: RunState) -> list[str]:
+    return [f"   result saved and read back: {event.path}, {format_bytes(event.num_bytes)}"]
+
+
+@_lines.register
+def _(event: ev.EvaluationProgressed, _state: RunState) -> list[str]:
+    return [f"   {event.variant}: {event.num_done}/{event.num_rows}"] if event.num_done == event.num_rows else []
+
+
+@_lines.register
+def _(event: ev.WarningRaised, _state: RunState) -> list[str]:
+    return [f"!! {event.text}"]
+
+
+def died(state: RunState, log: str) -> list[str]:
+    """The last lines for a run whose supervisor is gone without a final event."""
+    saved = (
+        f"the checkpoint of step {state.checkpoint.step} is kept" if state.checkpoint else "no checkpoint was written"
+    )
+    return [
+        f"run {state.run} died: its supervisor is gone and left no final event; {saved}.",
+        f"Resume it with: finetui resume {state.run}   (last words: {log})",
+    ]
+
+
+def ending(state: RunState, folder: str, log: str) -> list[str]:
+    """What stands at the end of a run: the table, where the result is, what to do next."""
+    match state.final:
+        case ev.RunFinished(seconds=seconds):
+            return [*result_table(state), "", *next_steps(state, folder, seconds)]
+        case ev.RunStopped(kept=kept):
+            return [f"run {state.run} is stopped; kept: {kept}.", f"Go on with: finetui resume {state.run}"]
+        case ev.RunFailed() as failed:
+            told = [failed.happened, failed.means, failed.remedy]
+            lines_ = [printable(line) for line in told if line]
+            return [f"run {state.run} failed.", *lines_, f"Log folder: {log}"]
+        case _:
+            return died(state, log)
+
+
+def result_table(state: RunState) -> list[str]:
+    """Exact match per group and variant, the groups in one order, all rows with their 95 % interval."""
+    if not state.scores:
+        return []
+    groups = {name: total for score in state.scores for name, total, _ in score.groups}
+    width = max([len("never seen in training"), *(len(name) for name in groups)])
+    columns = [max(14, len(score.title)) for score in state.scores]
+
+    def row(name: str, cells: list[str], rows: str) -> str:
+        body = "  ".join(cell.rjust(column) for cell, column in zip(cells, columns, strict=True))
+        return f"{printable(name):<{width}}  {rows:>5}  {body}"
+
+    table = ["", row("exact match", [score.title for score in state.scores], "rows")]
+    for name in sorted(groups, key=lambda name: -groups[name]):
+        per_variant = [{group: (hit, total) for group, total, hit in score.groups} for score in state.scores]
+        table.append(row(name, [_share(*found.get(name, (0, 0))) for found in per_variant], str(groups[name])))
+    first = state.scores[0]
+    table.append(row("all", [_share(s.num_correct, s.num_rows) for s in state.scores], str(first.num_rows)))
+    table.append(row("  95 % interval", [f"{s.low:.1%}-{s.high:.1%}" for s in state.scores], ""))
+    if first.unseen_rows:
+        unseen = [_share(score.unseen_correct, score.unseen_rows) for score in state.scores]
+        table.append(row("never seen in training", unseen, str(first.unseen_rows)))
+    others = [(name, [dict(score.scores).get(name, 0.0) for score in state.scores]) for name, _ in first.scores]
+    return table + [row(name, [f"{value:.3f}" for value in values], "") for name, values in others]
+
+
+def next_steps(state: RunState, folder: str, seconds: float) -> list[str]:
+    told = [f"run {state.run} finished in {format_seconds(seconds)}."]
+    if state.adapter:
+        told.append(f"Result: {folder}/{state.adapter.path}")
+    return [
+        *told,
+        "Next:",
+        f"  finetui status {state.run}           how it went, in one screen",
+        f"  finetui replay {state.run}           the same again, from the same rows and seed",
+    ]
+
+
+def status_lines(state: RunState, alive: str, folder: str) -> list[str]:
+    """A run on one screen."""
+    phase = state.phase if state.is_over or alive != "dead" else "died"
+    told = [f"{state.run}: {phase}" + (f" ({alive})" if alive.startswith("unknown") else "")]
+    told.append(f"  recipe      {state.recipe}")
+    if state.max_steps:
+        told.append(f"  step        {state.step} of {state.max_steps}, attempt {state.attempt}")
+    if state.last_step and state.first_loss is not None:
+        told.append(f"  loss        {state.last_step.loss:.4f} (first {state.first_loss:.4f})")
+    if state.evals:
+        told.append(f"  eval loss   {state.evals[-1].loss:.4f} at step {state.evals[-1].step}")
+    if state.eta_seconds is not None and not state.is_over:
+        told.append(f"  eta         {format_seconds(state.eta_seconds)}")
+    if state.checkpoint:
+        told.append(f"  checkpoint  step {state.checkpoint.step}, {format_bytes(state.checkpoint.num_bytes)}")
+    told += [f"  rung        {rung.rung}: {rung.cost}" for rung in state.rungs]
+    told += [f"  warning     {warning}" for warning in state.warnings[-3:]]
+    told += [f"  {s.title:<28} {_share(s.num_correct, s.num_rows)} of {s.num_rows} rows exact" for s in state.scores]
+    if isinstance(state.final, ev.RunFailed):
+        told += [f"  {part}" for part in (state.final.happened, state.final.means, state.final.remedy) if part]
+    if phase in ("died", "stopped", "failed"):
+        told.append(f"  go on       finetui resume {state.run}")
+    told.append(f"  folder      {folder}")
+    return [printable(line) for line in told]
+
+
+def ago(then: float | None) -> str:
+    """How long ago, in words."""
+    return "never" if then is None else f"{format_seconds(max(0.0, time.time() - then))} ago"
+
+
+def _share(hits: int, total: int) -> str:
+    return f"{hits / total:.1%}" if total else "-"
