@@ -29,7 +29,7 @@ class Detection:
 
 
 def detect(rows: Sequence[Row]) -> Detection:
-    """The one format that most sampled rows have. Raises DataError when none or more than one has that claim."""
+    """The one format that at least half of the sampled rows have. Raises DataError when none or several are."""
     if not rows:
         raise DataError(
             "There is no readable row to tell the format from.",
@@ -37,17 +37,16 @@ def detect(rows: Sequence[Row]) -> Detection:
             remedy="Check that data.dataset names the right file, and the rejected rows and their reasons.",
         )
     found = {name: sum(module.matches(row) for row in rows) for name, module in all_formats().items()}
-    most = max(found.values())
-    best = [name for name, count in found.items() if count == most]
+    best = [name for name, count in found.items() if count >= LEAST_CERTAINTY * len(rows)]
     columns = columns_of(rows)
-    if most < LEAST_CERTAINTY * len(rows):
+    if not best:
         raise _undecided(f"The rows have none of the known formats: their columns are {listed(columns)}.")
     if len(best) > 1:
         raise _undecided(
             f"The rows can be read as {' and as '.join(best)}: their columns are {listed(columns)}.",
             f'Say which one is meant with format = "{best[0]}" or another of these under [data].',
         )
-    return Detection(best[0], most / len(rows), _reason(best[0], most, rows, columns))
+    return Detection(best[0], found[best[0]] / len(rows), _reason(best[0], found[best[0]], rows, columns))
 
 
 def columns_of(rows: Iterable[Row]) -> list[str]:

@@ -18,6 +18,7 @@ def snapshot_of(repo: str, *, subset: str | None, revision: str | None, offline:
 
     Raises DataError when the dataset is unknown, gated, not reachable, or not in the cache while offline.
     """
+    import httpx2
     import huggingface_hub
     from huggingface_hub import errors
 
@@ -32,39 +33,47 @@ def snapshot_of(repo: str, *, subset: str | None, revision: str | None, offline:
             allow_patterns=[f"*{name}*{suffix}" for suffix in HUB_SUFFIXES],
             ignore_patterns=DESCRIPTIONS,
         )
-    except errors.HFValidationError as error:
-        raise DataError(
+    except (errors.LocalEntryNotFoundError, httpx2.TransportError) as error:
+        cache = Path(cache_dir or huggingface_hub.constants.HF_HUB_CACHE)
+        raise _out_of_reach(repo, revision, cache / f"datasets--{repo.replace('/', '--')}") from error
+    except (errors.HFValidationError, errors.XetDownloadError, OSError) as error:
+        raise _explained(error, repo, revision) from error
+    return _whole(Path(folder), repo)
+
+
+def _explained(error: Exception, repo: str, revision: str | None) -> DataError:
+    """What a failed download means for the user, by the class of what huggingface_hub raised."""
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.HFValidationError):
+        return DataError(
             f"{repo!r} is no name of a hub dataset.",
             means="Hub datasets are named owner/name.",
             remedy="Correct data.dataset, or name a local file or folder there.",
-        ) from error
-    except errors.GatedRepoError as error:
-        raise DataError(
+        )
+    if isinstance(error, errors.GatedRepoError):
+        return DataError(
             f"The dataset {repo} is gated: its owner wants its terms accepted first.",
             means="The hub refuses the download for this account, or no account is logged in.",
             remedy=f"Accept the terms on {page(repo)}, then log in on this machine with: hf auth login",
-        ) from error
-    except errors.RepositoryNotFoundError as error:
-        raise DataError(
+        )
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return DataError(
             f"The hub shows no dataset {repo}.",
             means="The name is misspelled, or the dataset is private and no account that may see it is logged in.",
             remedy=f"Check {page(repo)}. For a private dataset, log in with: hf auth login",
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise DataError(
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return DataError(
             f"The dataset {repo} has no revision {revision!r}.",
             means="data.revision names a branch, tag or commit that does not exist.",
             remedy=f"Choose one from {page(repo)}/tree/main, or leave data.revision out.",
-        ) from error
-    except (errors.LocalEntryNotFoundError, errors.IncompleteSnapshotError) as error:
-        raise _not_cached(repo, revision, cache_dir or huggingface_hub.constants.HF_HUB_CACHE) from error
-    except OSError as error:
-        raise DataError(
-            f"The dataset {repo} could not be downloaded ({type(error).__name__}).",
-            means="The hub did not answer as it should, or the disk did not take the files.",
-            remedy=f"Check the network, free disk space, and {page(repo)}; then start again. What arrived is kept.",
-        ) from error
-    return _whole(Path(folder), repo)
+        )
+    return DataError(
+        f"The dataset {repo} could not be downloaded ({type(error).__name__}).",
+        means="The hub did not answer as it should, or the disk did not take the files.",
+        remedy=f"Check the network, free disk space, and {page(repo)}; then start again. What arrived is kept.",
+    )
 
 
 def page(repo: str) -> str:
@@ -72,12 +81,11 @@ def page(repo: str) -> str:
     return f"https://huggingface.co/datasets/{repo}"
 
 
-def _not_cached(repo: str, revision: str | None, cache: str) -> DataError:
+def _out_of_reach(repo: str, revision: str | None, entry: Path) -> DataError:
     wanted = f"{repo} (revision {revision})" if revision else repo
-    entry = Path(cache) / f"datasets--{repo.replace('/', '--')}"
     return DataError(
         f"The dataset {wanted} is not, or not wholly, on this machine, and the hub is out of reach.",
-        means=f"The network is off or offline mode is on, and {entry} does not hold the files.",
+        means=f"The network is off or offline mode is on, and {entry} does not hold all the files.",
         remedy=f"Once with a network, run: hf download --repo-type dataset {repo}\n"
         f"(page: {page(repo)}; a gated or private dataset needs: hf auth login), or name a local file as data.dataset.",
     )

@@ -123,6 +123,12 @@ def _understand(dataset: str, placed: Sequence[_PlacedRow], shape: Shape) -> tup
         template = parse_template(shape.template)
         template.check_columns(columns_of(renamed(row, shape.columns) for row in readable))
         return template.convert, Detection(TEMPLATE, 1.0, "the recipe gives a template")
+    if shape.format == TEMPLATE:
+        raise DataError(
+            'data.format is "template", and there is no data.template.',
+            means="The rows cannot be put into words.",
+            remedy='Set data.template, for example to "Task: {text}\\nSolution: {code}", or data.format to "auto".',
+        )
     if shape.format == AUTO:
         detection = detect([renamed(row, shape.columns) for row in readable[:_SAMPLED_ROWS]])
     else:

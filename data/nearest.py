@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
 def nearest(word: str, choices: Iterable[str]) -> list[str]:
     """At most three of `choices` that are spelled like `word`, the best first."""
+    import difflib
+
     by_folded = {choice.casefold(): choice for choice in sorted(choices)}
     return [by_folded[folded] for folded in difflib.get_close_matches(word.casefold(), list(by_folded), cutoff=0.5)]
 

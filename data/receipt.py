@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
@@ -189,7 +188,7 @@ def lines(receipt: Receipt) -> list[str]:
         ("tokens per row", lengths),
         ("too long", _overflow(receipt)),
         *(
-            [("", f"{_rows(cut_away.num_rows)} lose the whole answer ({_lines_named(cut_away)})")]
+            [("", f"{_rows(cut_away.num_rows)}: the whole answer is lost ({_lines_named(cut_away)})")]
             * bool(cut_away.num_rows)
         ),
         (
@@ -224,6 +223,8 @@ def _stop_token(receipt: Receipt) -> str:
 
 def _wrapped(name: str, fact: str) -> list[str]:
     """One fact behind its name, wrapped; characters that a terminal would act on are shown as escapes."""
+    import textwrap
+
     literal = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in fact)
     return (
         textwrap.wrap(f"{name:<16}{literal}", COLUMNS, subsequent_indent=" " * 16)

@@ -10,7 +10,6 @@ What the rows mean is decided in `detection` and `formats`.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -74,6 +73,8 @@ class Part:
 
     def source_file(self) -> SourceFile:
         """Name, SHA-256 and size; for a generator those of its rows as JSON Lines."""
+        import hashlib
+
         if self.path is None:
             content = b"".join(self.generated)
             return SourceFile(self.name, hashlib.sha256(content).hexdigest(), len(content))

@@ -6,7 +6,6 @@ the rows' text alone, by SHA-256, so they are the same on every Python version a
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -173,6 +172,8 @@ def _in_turn(queues: list[list[str]], rows: dict[str, int], most_rows: int) -> l
 
 
 def _in_seeded_order(keys: Iterable[str], seed: int) -> list[str]:
+    import hashlib
+
     return sorted(keys, key=lambda key: hashlib.sha256(f"{seed}:{key}".encode()).digest())
 
 

@@ -28,6 +28,10 @@ CPU_ALLOCATOR: dict[str, str] = {
     "MALLOC_TRIM_THRESHOLD_": "17179869184",
     "MALLOC_TOP_PAD_": "268435456",
 }
+CPU_THREADS: dict[str, str] = {
+    # Threads that spin at a barrier starve each other as soon as another process wants a core.
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
 
 
 def silence_telemetry() -> None:
@@ -50,10 +54,8 @@ def device_environment(*, device: str, uuid: str, expandable_segments: bool, is_
     A capped CPU run keeps glibc's defaults: blocks held back for speed would count against the cap.
     """
     if device == "cpu":
-        kept: dict[str, str] = (
-            {} if is_capped else {name: os.environ.get(name, value) for name, value in CPU_ALLOCATOR.items()}
-        )
-        return kept | {"CUDA_VISIBLE_DEVICES": ""}
+        wanted = CPU_THREADS if is_capped else CPU_THREADS | CPU_ALLOCATOR
+        return {name: os.environ.get(name, value) for name, value in wanted.items()} | {"CUDA_VISIBLE_DEVICES": ""}
     environment = {"CUDA_VISIBLE_DEVICES": uuid} if uuid else {}
     if expandable_segments and "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:
         environment["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"

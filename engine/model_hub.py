@@ -63,19 +63,7 @@ def fetch_snapshot(request: HubRequest, *, with_code: bool) -> Path:
 
     `with_code` also takes the repository's Python files; pickled weights are never taken.
     """
-    from huggingface_hub import snapshot_download
-
-    with _hub_errors(request):
-        folder = Path(
-            snapshot_download(
-                request.repo_id,
-                revision=request.revision,
-                cache_dir=request.cache_dir,
-                local_files_only=request.is_offline,
-                allow_patterns=[*_PLAIN_FILES, *(_CODE_FILES if with_code else ())],
-                ignore_patterns=list(_LEFT_OUT),
-            )
-        )
+    folder = _download(request, [*_PLAIN_FILES, *(_CODE_FILES if with_code else ())])
     if fault := folder_fault(folder):
         raise _incomplete(request, fault)
     return folder
@@ -94,16 +82,30 @@ def cached_config(request: HubRequest) -> Path | None:
 
 def fetch_config(request: HubRequest) -> Path:
     """The model's config.json, downloaded unless it is in the cache. Raises ModelError."""
-    from huggingface_hub import hf_hub_download
+    path = _download(request, ["config.json"]) / "config.json"
+    if path.is_file():
+        return path
+    raise ModelError(
+        f"The repository {request.repo_id} holds no config.json.",
+        means="It is not a model in the transformers layout; it may hold only GGUF files or an adapter.",
+        remedy="Name the original model's repository, or download its .gguf file and name that file.",
+    )
+
+
+def _download(request: HubRequest, patterns: list[str]) -> Path:
+    """The snapshot folder with the files that match. One file, too, goes this way: it fails in a second without
+    a network, where the hub's single-file download tries for twenty."""
+    from huggingface_hub import snapshot_download
 
     with _hub_errors(request):
         return Path(
-            hf_hub_download(
+            snapshot_download(
                 request.repo_id,
-                "config.json",
                 revision=request.revision,
                 cache_dir=request.cache_dir,
                 local_files_only=request.is_offline,
+                allow_patterns=patterns,
+                ignore_patterns=list(_LEFT_OUT),
             )
         )
 
@@ -126,14 +128,10 @@ def _hub_errors(request: HubRequest) -> Iterator[None]:
         ) from None
     except errors.RepositoryNotFoundError as error:
         _raise_not_found(request, _status(error))
-    except errors.LocalEntryNotFoundError:
+    except errors.LocalEntryNotFoundError as error:
+        if status := _status(error.__cause__):
+            _raise_refused(request, status)
         _raise_not_cached(request)
-    except errors.EntryNotFoundError:
-        raise ModelError(
-            f"The repository {request.repo_id} holds no config.json.",
-            means="It is not a model in the transformers layout (it may hold only GGUF files or an adapter).",
-            remedy="Name the original model's repository, or download its .gguf file and name that file.",
-        ) from None
     except errors.HfHubHTTPError as error:
         _raise_refused(request, _status(error))
     except errors.HFValidationError:
@@ -220,6 +218,7 @@ def _incomplete(request: HubRequest, fault: FolderFault) -> ModelError:
     )
 
 
-def _status(error: Exception) -> int:
+def _status(error: BaseException | None) -> int:
+    """The HTTP status behind an error, 0 when there was no answer."""
     response = getattr(error, "response", None)
     return int(getattr(response, "status_code", 0))

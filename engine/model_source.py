@@ -153,8 +153,8 @@ def _check_gguf_magic(path: Path) -> None:
 
 
 def _nearest(path: Path) -> tuple[str, ...]:
-    """Up to three names next to `path` that look like its own."""
-    folder = path.parent
+    """Up to three paths beside `path` with a name like its own."""
+    folder = path.parent.resolve()
     names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
     return tuple(str(folder / near) for near in difflib.get_close_matches(path.name, names, n=3, cutoff=0.5))
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from engine import checkpoints, control
 from engine.attempt_outcome import Outcome, outcome_of
 from engine.environment import child_environment, device_environment, worker_command
-from engine.errors import FinetuiError, OutOfMemoryError, RunDirError, StoppedError
+from engine.errors import OutOfMemoryError, RunDirError, StoppedError
 from engine.event_log import EventWriter
 from engine.events import (
     AttemptEnded,
@@ -78,7 +78,7 @@ class Supervisor:
         try:
             if not self.run.prepared.exists():
                 self.stage("prepare", "engine.training.prepare")
-                self.complete_plan(recipe)
+                self.complete_record(recipe)
             if not (self.run.adapter / checkpoints.MANIFEST).exists():
                 self.train(recipe.ladder)
             if recipe.evaluation.enabled and not (self.run.answers / "done.json").exists():
@@ -91,22 +91,30 @@ class Supervisor:
         return 0
 
     def stage(self, name: str, module: str, plan: Plan | None = None) -> None:
-        """One worker process that is not an attempt. Raises the error it ended with."""
+        """One worker process that is not an attempt, started again when it is killed. Raises its error."""
         started = time.monotonic()
         self.writer.write(StageStarted(stage=name))
-        exit_code = self.watch(module, name, claims=control.COMMANDS, plan=plan)
-        if self.stop_requests:
-            raise StoppedError("The run was stopped.", means=self.kept())
-        if exit_code != 0:
-            raise self.error_of(name, exit_code)
+        for tries_left in reversed(range(MAX_RESTARTS_WITHOUT_PROGRESS + 1)):
+            exit_code = self.watch(module, name, claims=control.COMMANDS, plan=plan)
+            if self.stop_requests:
+                raise StoppedError("The run was stopped.", means=self.kept())
+            if exit_code == 0:
+                break
+            outcome = outcome_of(self.run, name, exit_code)
+            if outcome.kind != "killed" or not tries_left:
+                raise outcome.error
+            self.writer.write(WarningRaised(text=f"{name}: {outcome.reason} Starting it again."))
         self.writer.write(StageFinished(stage=name, seconds=round(time.monotonic() - started, 2)))
 
-    def complete_plan(self, recipe: Recipe) -> None:
-        """Plan again where the first plan was made before the model's config was here."""
+    def complete_record(self, recipe: Recipe) -> None:
+        """Put into plan and manifest what is known only now that model and rows are here."""
+        record = read_json(self.run.manifest)
         first = Plan.from_json(read_json(self.run.plan(1)))
         if first.memory is None and (shape := self.shape()):
-            hardware = Hardware.from_json(read_json(self.run.manifest)["hardware"])
-            write_atomic(self.run.plan(1), json.dumps(plan(recipe, hardware, shape).to_json(), indent=1))
+            first = plan(recipe, Hardware.from_json(record["hardware"]), shape)
+            write_atomic(self.run.plan(1), json.dumps(first.to_json(), indent=1))
+        record |= {"plan": first.to_json(), "model": read_json(self.run.model), "rows": read_json(self.run.prepared)}
+        write_atomic(self.run.manifest, json.dumps(record, indent=1))
 
     def train(self, limits: LadderSection) -> None:
         """Attempts, one fresh process each, until one completes or nothing is left to try."""
@@ -248,9 +256,6 @@ class Supervisor:
     def shape(self) -> ModelShape | None:
         config = self.run.model_config
         return model_shape(read_json(config)) if config.exists() else None
-
-    def error_of(self, worker: str, exit_code: int) -> FinetuiError:
-        return outcome_of(self.run, worker, exit_code).error
 
 
 def out_of_memory(plan: Plan, outcome: Outcome, why: str) -> OutOfMemoryError:

@@ -7,13 +7,18 @@ Not here: what the commands do (`tui_app/commands/`) and how things read on a pl
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import importlib.metadata
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
+from engine.environment import silence_telemetry
 from engine.errors import FinetuiError
+from engine.run_dir import finetui_home
 
 INTERRUPTED = 130
 EPILOG = """exit codes: 0 done and checked, 2 bad recipe or command line, 3 data, 4 model, 5 out of memory after the
@@ -45,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         print("\nThe full-screen wizard is not there yet. Start with: finetui replay demo-cpu")  # noqa: T201
         return 0
+    silence_telemetry()
     try:
         module = importlib.import_module(f"tui_app.commands.{options.module}")
         return int(module.COMMANDS[options.command](options))
@@ -57,6 +63,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output is gone (`finetui runs | head`); nothing is left to tell anyone.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as fault:  # noqa: BLE001 - the process edge: a traceback belongs in a file, not on the screen
+        print(f"finetui hit an unexpected {type(fault).__name__}: {fault}", file=sys.stderr)  # noqa: T201
+        print(f"This is a defect; please report it with {write_traceback()}", file=sys.stderr)  # noqa: T201
+        return FinetuiError.exit_code
+
+
+def write_traceback() -> Path:
+    """Keep the traceback of the present fault in a file; its path."""
+    folder = finetui_home()
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (folder / "last-error.txt").write_text(traceback.format_exc())
+    return folder / "last-error.txt"
 
 
 def _starting(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

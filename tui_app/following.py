@@ -10,16 +10,19 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from data.receipt import Receipt
+from data.receipt import lines as receipt_lines
 from engine.errors import DiedError
 from engine.event_log import EventReader, encode
 from engine.events import (
+    DataReady,
     RunFailed,
     RunStarted,
     RunStopped,
     Stamped,
 )
 from engine.liveness import liveness
-from engine.run_dir import RunDir
+from engine.run_dir import RunDir, read_json
 from engine.run_state import RunState, fold
 from tui_app.plain import ending, lines
 
@@ -68,9 +71,9 @@ def watch(run: RunDir, *, as_json: bool, since_start: bool = True) -> int:
         starts = [i for i, (stamped, _) in enumerate(earlier) if isinstance(stamped.event, RunStarted)]
         skip = 0 if since_start or not starts else starts[-1]
         for stamped, state in earlier[skip:]:
-            show(stamped, state, as_json=as_json)
+            show(run, stamped, state, as_json=as_json)
         for stamped, state in follower.follow():
-            show(stamped, state, as_json=as_json)
+            show(run, stamped, state, as_json=as_json)
     except KeyboardInterrupt:
         print(f"\ndetached; run {run.name} goes on. Watch it: finetui attach {run.name}", file=sys.stderr)  # noqa: T201
         return INTERRUPTED
@@ -80,12 +83,17 @@ def watch(run: RunDir, *, as_json: bool, since_start: bool = True) -> int:
     return exit_code(follower.state)
 
 
-def show(stamped: Stamped, state: RunState, *, as_json: bool) -> None:
+def show(run: RunDir, stamped: Stamped, state: RunState, *, as_json: bool) -> None:
+    """One event on the screen: its line of JSON, or its lines of text with the whole receipt where it has one."""
     if as_json:
         sys.stdout.write(encode(stamped).decode())
         sys.stdout.flush()
         return
-    for line in lines(stamped, state):
+    told = lines(stamped, state)
+    if isinstance(stamped.event, DataReady):
+        receipt = Receipt.from_json(read_json(run.path / stamped.event.receipt_file))
+        told += [f"   {line}" for line in receipt_lines(receipt)]
+    for line in told:
         print(line, flush=True)  # noqa: T201
 
 

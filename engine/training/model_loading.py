@@ -127,7 +127,7 @@ def load_model(
     lets out-of-memory errors pass: those are the ladder's.
     """
     check_folder(folder)
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"dtype": torch_dtype(dtype)}
     if quantization is not None:
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
@@ -138,7 +138,6 @@ def load_model(
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype=torch_dtype(dtype),
             attn_implementation=attn_implementation,
             device_map={"": device},
             trust_remote_code=trust_remote_code,
@@ -147,7 +146,13 @@ def load_model(
             output_loading_info=True,
             **options,
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, SafetensorError) as error:
+    except ImportError as error:
+        raise ModelError(
+            f"A package is missing for this way of loading: {_first_line(error)}",
+            means=f"It was asked for: attention {attn_implementation}, quantization {quantization or 'none'}.",
+            remedy='Install that package, or choose model.attn_implementation = "sdpa", which needs none.',
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise unloadable(folder, "model", error, trust_remote_code) from error
     except RuntimeError as error:
         if "mismatch" not in str(error):
@@ -191,9 +196,12 @@ def unloadable(folder: Path, what: str, error: Exception, trust_remote_code: boo
             means="Such code can do anything your account can; finetui runs none unless the recipe says so.",
             remedy="Read the .py files in that folder. If you trust them, set model.trust_remote_code = true.",
         )
-    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     return ModelError(
-        f"The {what} in {folder} cannot be loaded: {type(error).__name__}: {reason[:300]}",
+        f"The {what} in {folder} cannot be loaded: {type(error).__name__}: {_first_line(error)}",
         means="A file is damaged, does not fit the others, or is of a kind this transformers does not know.",
         remedy="Fetch or copy the model again; if it is new, check that this version of transformers knows it.",
     )
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "")[:300]

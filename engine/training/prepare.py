@@ -7,6 +7,7 @@ before gigabytes of weights are fetched. Not here: training.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -94,7 +95,7 @@ def prepare_run(run: RunDir, writer: EventWriter) -> int:
             num_eval=len(rows.eval),
             num_test=len(rows.test),
             num_rejected=len(rows.rejected),
-            trained_share=round(receipt.trained_share, 4),
+            trained_share=round(receipt.share_trained, 4),
             receipt_file=run.receipt.relative_to(run.path).as_posix(),
         )
     )
@@ -130,6 +131,9 @@ def token_count(row: Rendered, max_length: int) -> TokenCount:
 
 def seal(run: RunDir, rows: Prepared, hashes: dict[str, str], renderer: Renderer) -> None:
     """Write down from what the splits were made; its presence says that the stage is done."""
+    for path in run.dataset.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
     record: dict[str, Any] = {
         "files": [asdict(source) for source in rows.files],
         "splits": {name: {"rows": len(getattr(rows, name)), "sha256": digest} for name, digest in hashes.items()},

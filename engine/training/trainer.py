@@ -40,6 +40,11 @@ class RunTrainer(SFTTrainer):
     ) -> None:
         super().__init__(*arguments, **named)
         self.folder, self.key, self.keep, self.on_sealed = folder, key, keep, on_sealed
+        if self.args.fp16:
+            # TRL casts adapters of a 4-bit base to bfloat16, which the float16 gradient scaler refuses.
+            for parameter in self.model.parameters():
+                if parameter.requires_grad:
+                    parameter.data = parameter.data.float()
         self.num_tokens = 0
         self.last_sealed_step = -1
         self.head = _frozen_head(self.model) if self.args.device.type == "cpu" else None

