@@ -18,11 +18,11 @@ __all__ = ["DataRequest", "Prepared", "Rejection", "SourceFile", "prepare"]
 
 @dataclass(frozen=True, slots=True)
 class DataRequest:
-    """What to prepare; the fields are those of the recipe's [data].
+    """What to prepare; the fields are those of the recipe's [data], less what only concerns tokens.
 
-    `columns` maps the name that a format needs to the name in the file. `max_rows` reads only the first rows of
-    `dataset`. A given eval or test dataset replaces the fraction; where it is a folder or a hub dataset, the files
-    named after that split are taken.
+    `answer_pattern` is the recipe's evaluation.answer_pattern. `columns` maps the name that a format needs to the
+    name in the file. `max_rows` reads only the first rows of `dataset`. A given eval or test dataset replaces the
+    fraction; where it is a folder or a hub dataset, the files named after that split are taken.
     """
 
     dataset: str

@@ -176,7 +176,8 @@ def check_receipt(receipt: Receipt) -> None:
 
 def lines(receipt: Receipt) -> list[str]:
     """The receipt as plain text for a terminal, at most 78 columns wide."""
-    detection, cut_away = receipt.detection, receipt.answer_cut_away
+    detection = receipt.detection
+    cut_away = [receipt.answer_cut_away] if receipt.answer_cut_away.num_rows else []
     lengths = f"p50 {receipt.length_p50}, p95 {receipt.length_p95}, p99 {receipt.length_p99}, max {receipt.length_max}"
     num_rejected = sum(note.num_rows for note in receipt.rejected)
     facts = [
@@ -187,10 +188,7 @@ def lines(receipt: Receipt) -> list[str]:
         *(("", f"{note.num_rows} x {note.what} ({_lines_named(note)})") for note in receipt.rejected),
         ("tokens per row", lengths),
         ("too long", _overflow(receipt)),
-        *(
-            [("", f"{_rows(cut_away.num_rows)}: the whole answer is lost ({_lines_named(cut_away)})")]
-            * bool(cut_away.num_rows)
-        ),
+        *(("", f"{_rows(note.num_rows)}: the whole answer is lost ({_lines_named(note)})") for note in cut_away),
         (
             "trained",
             f"{receipt.num_trained_kept} of {receipt.num_tokens_kept} tokens ({_percent(receipt.share_trained)})",
@@ -226,11 +224,7 @@ def _wrapped(name: str, fact: str) -> list[str]:
     import textwrap
 
     literal = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in fact)
-    return (
-        textwrap.wrap(f"{name:<16}{literal}", COLUMNS, subsequent_indent=" " * 16)
-        if name
-        else textwrap.wrap(literal, COLUMNS, initial_indent=" " * 16, subsequent_indent=" " * 18)
-    )
+    return textwrap.wrap(literal, COLUMNS, initial_indent=f"{name:<16}", subsequent_indent=" " * (16 if name else 18))
 
 
 def _lines_named(note: RowNote) -> str:

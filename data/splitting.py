@@ -63,7 +63,7 @@ def answer_key_of(pattern: str | None) -> AnswerKey:
         compiled = re.compile(pattern, re.MULTILINE)
     except re.error as error:
         raise DataError(
-            f"data.answer_pattern is no regular expression: {error}.",
+            f"evaluation.answer_pattern is no regular expression: {error}.",
             means="Answers cannot be told apart by it.",
             remedy=r"Correct it (for example '^COMMAND: (.+)$'), or leave it out to compare whole answers.",
         ) from error
@@ -156,7 +156,7 @@ def _held_back(
             f"data.unseen_answers is {settings.unseen_answers}; only {sum(map(len, queues))} answers can be held back.",
             means=f"There are {len(rows)} different answers, and of those that share their first two words one must "
             "stay in training.",
-            remedy="Lower data.unseen_answers, or set data.answer_pattern to the part of an answer that counts.",
+            remedy="Lower data.unseen_answers, or set evaluation.answer_pattern to the part of an answer that counts.",
         )
     return frozenset(_in_turn(queues, rows, most_rows)[: settings.unseen_answers])
 

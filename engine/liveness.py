@@ -7,6 +7,7 @@ the run is doing; its events tell that.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import socket
 import time
@@ -31,6 +32,17 @@ class ProcessIdentity:
     @staticmethod
     def of(pid: int) -> ProcessIdentity:
         return ProcessIdentity(socket.gethostname(), _boot_id(), pid, _start_time(pid) or 0)
+
+    @staticmethod
+    def read(path: Path) -> ProcessIdentity | None:
+        """The process that a file names, None where there is no file. Raises RunDirError for a broken one."""
+        if not path.exists():
+            return None
+        raw: dict[str, Any] = read_json(path)
+        return ProcessIdentity(str(raw["host"]), str(raw["boot_id"]), int(raw["pid"]), int(raw["start_time"]))
+
+    def write(self, path: Path) -> None:
+        write_atomic(path, json.dumps(asdict(self)))
 
     def is_here(self) -> bool:
         return self.host == socket.gethostname() and self.boot_id == _boot_id()
@@ -58,9 +70,7 @@ def _start_time(pid: int) -> int | None:
 
 def announce(run: RunDir) -> None:
     """Write down that this process is the run's supervisor."""
-    import json
-
-    write_atomic(run.supervisor, json.dumps(asdict(ProcessIdentity.of(os.getpid()))))
+    ProcessIdentity.of(os.getpid()).write(run.supervisor)
     beat(run)
 
 
@@ -70,10 +80,7 @@ def beat(run: RunDir) -> None:
 
 
 def supervisor_of(run: RunDir) -> ProcessIdentity | None:
-    if not run.supervisor.exists():
-        return None
-    raw: dict[str, Any] = read_json(run.supervisor)
-    return ProcessIdentity(str(raw["host"]), str(raw["boot_id"]), int(raw["pid"]), int(raw["start_time"]))
+    return ProcessIdentity.read(run.supervisor)
 
 
 def liveness(run: RunDir) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from engine.model_shape import ModelShape
+from engine.model_shape import ModelShape, Projection
 
 if TYPE_CHECKING:
     from engine.plan import Plan
@@ -24,6 +24,10 @@ NF4_DOUBLE_QUANT_BYTES = 0.5159
 OUTSIDE_BYTES = {"cuda": 157 * MIB, "cpu": 0}
 """CUDA context (141 MiB) and cuBLAS workspaces (2 x 8.1 MiB) on a T4, torch 2.10 and 2.14."""
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+SCORE_BYTES = 15
+"""Per attention score while an eager layer goes backwards; rows of 2,048 and 4,096 tokens on a T4 gave 14.6 to 15.5."""
+SCORE_BYTES_STORED = 6
+"""Of these from the forward pass: the softmax in fp32, its 16-bit copy."""
 OPTIMIZER_BYTES = {"adamw_8bit": 2.03, "paged_adamw_8bit": 2.03}
 
 
@@ -47,7 +51,7 @@ class MemoryPrediction:
 
 
 def predict(plan: Plan, shape: ModelShape) -> MemoryPrediction:
-    """Peak allocated bytes of one training step under this plan."""
+    """Peak allocated bytes of one training step under this plan: the terms are those alive at that moment."""
     trained = trainable_parameters(plan, shape)
     trained_width = _trained_width(plan)
     static = {
@@ -55,13 +59,21 @@ def predict(plan: Plan, shape: ModelShape) -> MemoryPrediction:
         "adapter": 0 if plan.method == "full" else trained * trained_width,
         "optimizer state": int(trained * OPTIMIZER_BYTES.get(plan.optim, 2 * trained_width)),
     }
-    transient = {
-        "gradients": trained * trained_width,
-        "activations": _activations(plan, shape),
+    gradients, stored = trained * trained_width, _stored(plan, shape)
+    accumulates = plan.gradient_accumulation_steps > 1
+    head = {
+        "gradients": gradients if accumulates else 0,
+        "activations": stored,
         "logits and loss": _loss(plan, shape),
-        "temporaries": _temporaries(plan, shape),
     }
-    terms = tuple((static | transient).items())
+    # Without accumulation gradients only take the room of activations that the backward pass is done with.
+    layer = {
+        "gradients": gradients if accumulates else max(gradients - stored, 0),
+        "activations": stored,
+        "one layer backwards": _one_layer(plan, shape) + _temporaries(plan, shape),
+    }
+    moment = max(head, layer, key=lambda parts: sum(parts.values()))
+    terms = tuple((static | moment).items())
     peak = sum(size for _, size in terms)
     kind = plan.device.partition(":")[0]
     outside = OUTSIDE_BYTES[kind]
@@ -77,11 +89,23 @@ def trainable_parameters(plan: Plan, shape: ModelShape) -> int:
     """Parameters that get gradients: all of them, or r x (in + out) per adapted layer (and DoRA's magnitudes)."""
     if plan.method == "full":
         return shape.num_parameters
-    per_layer = 0
-    for name, num_in, num_out in shape.projections:
-        if plan.target_modules == "all-linear" or name in plan.target_modules:
-            per_layer += plan.r * (num_in + num_out) + (num_out if plan.use_dora else 0)
+    per_layer = sum(
+        plan.r * (num_in + num_out) + (num_out if plan.use_dora else 0) for _, num_in, num_out in _adapted(plan, shape)
+    )
     return per_layer * shape.num_layers
+
+
+def _adapted(plan: Plan, shape: ModelShape) -> tuple[Projection, ...]:
+    """The projections of one layer that carry an adapter."""
+    if plan.method == "full":
+        return ()
+    return tuple(p for p in shape.projections if plan.target_modules == "all-linear" or p.name in plan.target_modules)
+
+
+def _dora_widens(plan: Plan, shape: ModelShape) -> bool:
+    """DoRA's fp32 magnitudes turn the residual stream to fp32, unless only attention's inputs carry it."""
+    inputs = {"q_proj", "k_proj", "v_proj", "qkv_proj"}
+    return plan.use_dora and any(projection.name not in inputs for projection in _adapted(plan, shape))
 
 
 def _trained_width(plan: Plan) -> int:
@@ -96,22 +120,41 @@ def _weights(plan: Plan, shape: ModelShape) -> int:
     if plan.method != "qlora":
         return shape.num_parameters * width
     quantized = NF4_DOUBLE_QUANT_BYTES if plan.double_quant else NF4_BYTES
-    rest = shape.num_parameters - shape.linear_parameters
-    return int(shape.linear_parameters * quantized) + rest * width
+    linear = shape.linear_parameters + shape.vision_linear_parameters
+    return int(linear * quantized) + (shape.num_parameters - linear) * width
 
 
-def _activations(plan: Plan, shape: ModelShape) -> int:
-    """Stored for the backward pass: one layer whole plus a checkpoint per layer, or every layer whole."""
+def _stored(plan: Plan, shape: ModelShape) -> int:
+    """Kept from the forward to the backward pass: the input of every layer, or all that every layer computed."""
+    if not plan.gradient_checkpointing:
+        eager = SCORE_BYTES_STORED * _scores(plan, shape)
+        return shape.num_layers * (_layer_activations(plan, shape) + eager)
     tokens = plan.per_device_train_batch_size * plan.max_length
-    query, key = shape.num_heads * shape.head_dim, shape.num_key_value_heads * shape.head_dim
-    rank = 0 if plan.method == "full" else plan.r
-    per_token = 12 * shape.hidden_size + 4 * query + 4 * key + 8 * shape.intermediate_size + 14 * rank
-    if plan.use_dora or plan.autocast == "none":
-        per_token += 8 * shape.intermediate_size + 12 * shape.hidden_size  # residual stream and MLP turn fp32
-    checkpoint = tokens * shape.hidden_size * (4 if plan.use_dora or plan.dtype == "float32" else 2)
+    width = 4 if _dora_widens(plan, shape) or plan.dtype == "float32" else 2
+    return shape.num_layers * tokens * shape.hidden_size * width
+
+
+def _one_layer(plan: Plan, shape: ModelShape) -> int:
+    """On top of what is stored, while one layer goes backwards: with checkpointing it is computed again first."""
     if plan.gradient_checkpointing:
-        return shape.num_layers * checkpoint + tokens * per_token
-    return shape.num_layers * tokens * per_token
+        return _layer_activations(plan, shape) + SCORE_BYTES * _scores(plan, shape)
+    return (SCORE_BYTES - SCORE_BYTES_STORED) * _scores(plan, shape)
+
+
+def _layer_activations(plan: Plan, shape: ModelShape) -> int:
+    query, key = shape.num_heads * shape.head_dim, shape.num_key_value_heads * shape.head_dim
+    rank = 2 * plan.r * len(_adapted(plan, shape))
+    per_token = 12 * shape.hidden_size + 4 * query + 4 * key + 8 * shape.intermediate_size + rank
+    if _dora_widens(plan, shape) or plan.autocast == "none":
+        per_token += 8 * shape.intermediate_size + 12 * shape.hidden_size  # residual stream and MLP turn fp32
+    return plan.per_device_train_batch_size * plan.max_length * per_token
+
+
+def _scores(plan: Plan, shape: ModelShape) -> int:
+    """Attention scores of one layer that are held at once: all of them with eager attention, else none."""
+    if plan.attn_implementation != "eager":
+        return 0
+    return plan.per_device_train_batch_size * shape.num_heads * plan.max_length**2
 
 
 def _loss(plan: Plan, shape: ModelShape) -> int:
@@ -123,10 +166,10 @@ def _loss(plan: Plan, shape: ModelShape) -> int:
 
 
 def _temporaries(plan: Plan, shape: ModelShape) -> int:
-    """Dequantized weight of the largest layer; DoRA's identity matrix and four fp32 copies of that weight."""
-    largest = max((num_in * num_out for _, num_in, num_out in shape.projections), default=0)
-    size = 2 * largest if plan.method == "qlora" else 0
+    """Dequantized weight of the largest layer; DoRA's identity matrix and four fp32 copies of an adapted weight."""
+    size = 2 * max((p.num_weights for p in shape.projections), default=0) if plan.method == "qlora" else 0
     if plan.use_dora:
-        widest = max((num_in for _, num_in, _ in shape.projections), default=0)
-        size += 2 * widest**2 + 16 * largest
+        adapted = _adapted(plan, shape)
+        size += 2 * max((p.inputs for p in adapted), default=0) ** 2
+        size += 16 * max((p.num_weights for p in adapted), default=0)
     return size

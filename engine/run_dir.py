@@ -90,6 +90,10 @@ class RunDir:
         return self.path / "supervisor.json"
 
     @property
+    def worker(self) -> Path:
+        return self.path / "worker.json"
+
+    @property
     def heartbeat(self) -> Path:
         return self.path / "heartbeat"
 

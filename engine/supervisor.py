@@ -36,7 +36,7 @@ from engine.events import (
 from engine.hardware import Hardware
 from engine.ladder import next_plan
 from engine.launcher import kill_group
-from engine.liveness import HEARTBEAT_SECONDS, announce, beat, take_lock
+from engine.liveness import HEARTBEAT_SECONDS, ProcessIdentity, announce, beat, take_lock
 from engine.model_shape import ModelShape, model_shape
 from engine.plan import Plan, plan
 from engine.recipe import Recipe
@@ -76,6 +76,7 @@ class Supervisor:
             )
         )
         try:
+            self.end_orphan()
             if not self.run.prepared.exists():
                 self.stage("prepare", "engine.training.prepare")
                 self.complete_record(recipe)
@@ -197,6 +198,7 @@ class Supervisor:
                 cwd=self.run.path,
                 env=environment,
             )
+        ProcessIdentity.of(process.pid).write(self.run.worker)
         passed_on = 0
         while (exit_code := process.poll()) is None:
             self.keep_beating()
@@ -210,6 +212,23 @@ class Supervisor:
                 process.wait(POLL_SECONDS)
         kill_group(process.pid, signal.SIGKILL)  # helpers a worker may have left behind
         return exit_code
+
+    def end_orphan(self) -> None:
+        """Wait for a worker that outlived an earlier supervisor: two would spoil each other's checkpoints.
+
+        It was told to stop when that supervisor died; one that does not obey in time is killed.
+        """
+        orphan = ProcessIdentity.read(self.run.worker)
+        if orphan is None or not orphan.is_alive():
+            return
+        self.writer.write(WarningRaised(text="waiting for a worker of the earlier supervisor to save and end"))
+        kill_group(orphan.pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_GRACE_SECONDS
+        while orphan.is_alive():
+            self.keep_beating()
+            if time.monotonic() > deadline or self.stop_requests:
+                kill_group(orphan.pid, signal.SIGKILL)
+            time.sleep(POLL_SECONDS)
 
     def keep_beating(self) -> None:
         if time.monotonic() - self._last_beat > HEARTBEAT_SECONDS:

@@ -8,12 +8,13 @@ What a test needs for its own subject lives beside that test.
 from __future__ import annotations
 
 import errno
+import importlib.util
 import ipaddress
 import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,34 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(socket, "getaddrinfo", guarded_resolve)
     yield
     assert attempts == [], "something tried to leave this machine"
+
+
+@pytest.fixture(scope="session")
+def tiny_models() -> Any:
+    """The module tests/tiny_model.py, loaded (and torch with it) only where a test asks for it."""
+    spec = importlib.util.spec_from_file_location("tiny_model", Path(__file__).with_name("tiny_model.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def tiny_model_of(tiny_models: Any) -> Callable[[str], Path]:
+    """Family -> the folder of its tiny model, made once for the whole session. Read it, never write to it."""
+
+    def folder_of(family: str) -> Path:
+        folder = SESSION / "tiny-models" / family
+        return folder if folder.is_dir() else Path(tiny_models.write_tiny_model(folder, family))
+
+    return folder_of
+
+
+@pytest.fixture(scope="session")
+def tiny_model_folder(tiny_model_of: Callable[[str], Path]) -> Path:
+    """A tiny Llama with a ChatML tokenizer: see tests/tiny_model.py."""
+    return tiny_model_of("llama")
 
 
 @pytest.hookimpl(trylast=True)

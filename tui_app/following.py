@@ -60,20 +60,18 @@ class Follower:
             time.sleep(POLL_SECONDS)
 
 
-def watch(run: RunDir, *, as_json: bool, since_start: bool = True) -> int:
+def watch(run: RunDir, *, as_json: bool, skip_starts: int = 0) -> int:
     """Print a run until it is over; the run's exit code. Ctrl-C leaves it running and says so.
 
-    With `since_start` false only the last supervisor's events are printed.
+    What came before the supervisor number `skip_starts` + 1 took charge is not printed.
     """
     follower = Follower.of(run)
+    num_starts = 0
     try:
-        earlier = follower.catch_up()
-        starts = [i for i, (stamped, _) in enumerate(earlier) if isinstance(stamped.event, RunStarted)]
-        skip = 0 if since_start or not starts else starts[-1]
-        for stamped, state in earlier[skip:]:
-            show(run, stamped, state, as_json=as_json)
         for stamped, state in follower.follow():
-            show(run, stamped, state, as_json=as_json)
+            num_starts += isinstance(stamped.event, RunStarted)
+            if num_starts > skip_starts:
+                show(run, stamped, state, as_json=as_json)
     except KeyboardInterrupt:
         print(f"\ndetached; run {run.name} goes on. Watch it: finetui attach {run.name}", file=sys.stderr)  # noqa: T201
         return INTERRUPTED

@@ -93,7 +93,7 @@ def test_a_format_can_be_named_and_rows_without_it_are_rejected(write: Any) -> N
         ({"format": "alpacca"}, "no dataset format named"),
         ({"max_rows": 0}, "data.max_rows is 0"),
         ({"unseen_answers": 2, "test_dataset": "x.jsonl"}, "data.unseen_answers and data.test_dataset"),
-        ({"answer_pattern": "("}, "data.answer_pattern"),
+        ({"answer_pattern": "("}, "evaluation.answer_pattern"),
         ({"eval_fraction": 0.6, "test_fraction": 0.6}, "leave nothing to train on"),
     ],
 )

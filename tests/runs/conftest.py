@@ -16,7 +16,7 @@ import pytest
 
 from engine.event_log import EventReader
 from engine.events import Event, StepLogged
-from engine.liveness import liveness, supervisor_of
+from engine.liveness import supervisor_of
 from engine.run_dir import RunDir
 
 WAIT_SECONDS = 240.0
@@ -114,21 +114,6 @@ class Workshop:
             if module.encode() in words and str(run.path).encode() in words:
                 return int(entry.name)
         raise AssertionError(f"no {module} of {run.name} runs")
-
-    @staticmethod
-    def wait_until_gone(pid: int) -> None:
-        deadline = time.monotonic() + WAIT_SECONDS
-        while Path(f"/proc/{pid}").exists():
-            assert time.monotonic() < deadline, f"process {pid} does not end"
-            time.sleep(0.05)
-
-    @staticmethod
-    def wait_until_over(run: RunDir) -> None:
-        """Until no process is in charge of the run."""
-        deadline = time.monotonic() + WAIT_SECONDS
-        while liveness(run) == "alive":
-            assert time.monotonic() < deadline, f"{run.name} does not end"
-            time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import RunDirError
-from engine.events import RunFinished
+from engine.event_log import read_events
+from engine.events import RunFinished, RunStarted
 from engine.hardware import read_hardware
 from engine.launcher import launch
 from engine.plan import Plan
@@ -70,7 +71,7 @@ def replay(options: argparse.Namespace) -> int:
         expected = expectations(source.run, found.recipe, allow_changes=options.allow_changes)
         write_atomic(run.path / "expected.json", json.dumps(expected, indent=1))
     launch(run)
-    return started(run, options, since_start=True)
+    return started(run, options)
 
 
 def resume(options: argparse.Namespace) -> int:
@@ -80,14 +81,15 @@ def resume(options: argparse.Namespace) -> int:
             f"Run {run.name} is finished; there is nothing to go on with.",
             remedy=f"Do it again as a new run: finetui replay {run.name}",
         )
+    num_starts = sum(isinstance(stamped.event, RunStarted) for stamped in read_events(run.events))
     launch(run, resumed=True)
-    return started(run, options, since_start=False)
+    return started(run, options, skip_starts=num_starts)
 
 
-def started(run: RunDir, options: argparse.Namespace, *, since_start: bool) -> int:
+def started(run: RunDir, options: argparse.Namespace, *, skip_starts: int = 0) -> int:
     """Watch the started run, or say how to."""
     if not options.detach:
-        return watch(run, as_json=options.json, since_start=since_start)
+        return watch(run, as_json=options.json, skip_starts=skip_starts)
     if options.json:
         print(json.dumps({"run": run.name, "path": str(run.path)}))
     else:
