@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from data.conversation import Conversation, Example, Message
+from data.conversation import Conversation, Example, Message, PlainText
 from data.detection import Detection, columns_of, detect
 from data.errors import DataError
 from data.formats import format_named
@@ -69,6 +69,8 @@ def load(dataset: str, settings: SourceSettings, shape: Shape, max_rows: int | N
             examples.append(outcome)
     if not examples:
         raise nothing_left(dataset, rejected)
+    if shape.system is not None and all(isinstance(example, PlainText) for example in examples):
+        raise _system_unused(dataset)
     kept = without_duplicates(examples)
     return Loaded(
         examples=tuple(kept),
@@ -151,6 +153,14 @@ def _with_system(example: Example, system: str | None) -> Example:
     if system is None or not isinstance(example, Conversation) or example.messages[0].role == "system":
         return example
     return replace(example, messages=(Message("system", system), *example.messages))
+
+
+def _system_unused(dataset: str) -> DataError:
+    return DataError(
+        f"data.system is set, and the rows of {dataset} are plain text.",
+        means="Plain text is no conversation, so a system prompt has no place in it.",
+        remedy="Leave data.system out, or under [data] set columns or a template for rows that ask and answer.",
+    )
 
 
 def _both_set(name: str) -> DataError:

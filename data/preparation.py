@@ -101,7 +101,7 @@ def prepare(request: DataRequest) -> Prepared:
 
 
 def _load(request: DataRequest, dataset: str, usual_splits: tuple[str, ...]) -> Loaded:
-    """Load the main dataset, or a given eval or test dataset; subset and revision belong to the main one's name."""
+    """Load the main dataset, or a given eval or test dataset; subset and the like belong to the main one."""
     same_name = dataset == request.dataset
     is_main = usual_splits == ("train",)
     settings = SourceSettings(
@@ -109,7 +109,7 @@ def _load(request: DataRequest, dataset: str, usual_splits: tuple[str, ...]) -> 
         split=request.split if is_main else None,
         usual_splits=usual_splits,
         revision=request.revision if same_name else None,
-        generator_rows=request.generator_rows,
+        generator_rows=request.generator_rows if same_name else None,
         seed=request.seed,
         offline=request.offline,
         cache_dir=request.cache_dir,

@@ -85,17 +85,31 @@ class Part:
 def open_source(dataset: str, settings: SourceSettings) -> list[Part]:
     """The parts a dataset string stands for, at least one. Raises DataError when there is none."""
     if dataset.startswith(_GENERATOR_PREFIX):
+        _refuse(settings, "a generator", "subset", "split", "revision")
         return [_generated(dataset.removeprefix(_GENERATOR_PREFIX), settings)]
     if dataset.startswith(_HUB_PREFIX):
         return _from_hub(dataset.removeprefix(_HUB_PREFIX), settings)
     path = Path(dataset).expanduser()
     if path.is_dir():
+        _refuse(settings, "a local folder", "revision", "generator_rows")
         return _from_folder(path, dataset, settings)
     if path.exists():
+        _refuse(settings, "a single file", "subset", "split", "revision", "generator_rows")
         return [Part(dataset, path)]
     if _may_be_on_hub(dataset, path):
         return _from_hub(dataset, settings)
     raise _missing(dataset, path)
+
+
+def _refuse(settings: SourceSettings, kind: str, *keys: str) -> None:
+    """Raises DataError for a setting that means nothing for this kind of source, rather than drop it in silence."""
+    for key in keys:
+        if getattr(settings, key) is not None:
+            raise DataError(
+                f"data.{key} is set, and data.dataset is {kind}.",
+                means=f"It means nothing for {kind} and would have no effect.",
+                remedy=f"Leave data.{key} out, or name another dataset.",
+            )
 
 
 def _generated(name: str, settings: SourceSettings) -> Part:
@@ -106,6 +120,7 @@ def _generated(name: str, settings: SourceSettings) -> Part:
 
 
 def _from_hub(repo: str, settings: SourceSettings) -> list[Part]:
+    _refuse(settings, "a hub dataset", "generator_rows")
     folder = hub.snapshot_of(
         repo,
         subset=settings.subset,

@@ -34,7 +34,7 @@ class Checkpoint:
 
 
 def seal(staged: Path, folder: Path, step: int, key: dict[str, Any]) -> Checkpoint:
-    """Make a fully written folder visible as `folder/checkpoint-<step>`.
+    """Make a fully written folder visible as `folder/checkpoint-<step>`; it replaces what it overtakes.
 
     Raises RunDirError when a required file is missing or the disk refuses.
     """
@@ -57,23 +57,28 @@ def seal(staged: Path, folder: Path, step: int, key: dict[str, Any]) -> Checkpoi
         shutil.rmtree(final)
     staged.rename(final)
     _fsync_folder(folder)
-    return Checkpoint(final, step, sum(entry["bytes"] for entry in files.values()))
+    for path in folder.glob("checkpoint-*"):
+        if _step(path) > step:  # passed over when this attempt began; kept, it would outlive this one in `prune`
+            shutil.rmtree(path, ignore_errors=True)
+    return Checkpoint(final, step, _size(final))
 
 
 def fault_of(path: Path, key: dict[str, Any] | None = None) -> str:
     """Why a checkpoint must not be used; empty when it is exactly as sealed and fits the plan's key."""
     try:
-        manifest = json.loads((path / MANIFEST).read_text())
-        files: dict[str, Any] = manifest["files"]
-    except (OSError, ValueError, KeyError, TypeError):
+        manifest = json.loads((path / MANIFEST).read_bytes())
+        files = {str(name): (entry["bytes"], entry["sha256"]) for name, entry in manifest["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return "its file list is missing or unreadable"
     if key is not None and manifest.get("key") != key:
         return "it was made under a plan of another shape"
-    for name, entry in files.items():
+    if manifest.get("step") != _step(path):
+        return f"it is step {manifest.get('step')} under another name"
+    for name, (num_bytes, sha256) in files.items():
         part = path / name
         if not part.is_file():
             return f"{name} is missing"
-        if part.stat().st_size != entry["bytes"] or file_sha256(part) != entry["sha256"]:
+        if part.stat().st_size != num_bytes or file_sha256(part) != sha256:
             return f"{name} is not as it was written"
     absent = [name for name in REQUIRED if name not in files]
     return f"{absent[0]} is missing" if absent else ""
@@ -86,7 +91,7 @@ def newest(folder: Path, key: dict[str, Any]) -> tuple[Checkpoint | None, list[s
         if fault := fault_of(path, key):
             passed_over.append(f"{path.name}: {fault}")
             continue
-        return Checkpoint(path, _step(path), sum(p.stat().st_size for p in _files(path))), passed_over
+        return Checkpoint(path, _step(path), _size(path)), passed_over
     return None, passed_over
 
 
@@ -109,6 +114,10 @@ def _step(path: Path) -> int:
 
 def _files(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in _files(folder))
 
 
 def _fsync_folder(folder: Path) -> None:

@@ -19,6 +19,8 @@ COMMANDS = ("stop", "save", "pause", "continue", "abort")
 
 @dataclass(frozen=True, slots=True)
 class Command:
+    """`command` is one of `COMMANDS`, or `unreadable` for a file that holds none of them."""
+
     command_id: str
     command: str
 
@@ -37,8 +39,8 @@ def claim(run: RunDir, *, only: tuple[str, ...] = COMMANDS) -> list[Command]:
     claimed = []
     for path in sorted(run.control.glob("*.json")):
         try:
-            raw: Any = json.loads(path.read_text())
-            name = str(raw["command"])
+            raw: Any = json.loads(path.read_bytes())
+            name = raw["command"] if raw["command"] in COMMANDS else "unreadable"
         except (OSError, ValueError, KeyError, TypeError):
             name = "unreadable"
         if name in COMMANDS and name not in only:

@@ -8,6 +8,7 @@ Does not live here: the event types (`events`) and where the files lie (`run_dir
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import time
@@ -28,7 +29,9 @@ def encode(stamped: Stamped) -> bytes:
     """One line, newline included. Raises ValueError beyond `MAX_LINE_BYTES`: use a side file."""
     head = {"v": VERSION, "seq": stamped.seq, "time": round(stamped.time, 4), "writer": stamped.writer}
     body = {"event": type(stamped.event).__name__, **dataclasses.asdict(stamped.event)}
-    line = json.dumps(head | body, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    text = json.dumps(head | body, ensure_ascii=False, separators=(",", ":"))
+    # A file name that is no UTF-8 reaches Python as lone surrogates; escaped, JSON carries them unharmed.
+    line = text.encode(errors="backslashreplace") + b"\n"
     if len(line) > MAX_LINE_BYTES:
         raise ValueError(f"{body['event']} takes {len(line)} bytes; an event holds {MAX_LINE_BYTES} at most")
     return line
@@ -36,8 +39,11 @@ def encode(stamped: Stamped) -> bytes:
 
 def decode(line: bytes) -> Stamped | None:
     """The event of one complete line; None for an event this version does not know. ValueError if broken."""
-    raw = json.loads(line)
-    if not isinstance(raw, dict) or "event" not in raw:
+    try:
+        raw = json.loads(line)
+    except RecursionError as fault:
+        raise ValueError("not an event line") from fault
+    if not isinstance(raw, dict) or not isinstance(raw.get("event"), str):
         raise ValueError("not an event line")
     event_type = EVENT_TYPES.get(raw["event"])
     if event_type is None:
@@ -45,7 +51,7 @@ def decode(line: bytes) -> Stamped | None:
     values = {f.name: _freeze(raw[f.name]) for f in dataclasses.fields(event_type) if f.name in raw}
     try:
         return Stamped(float(raw["time"]), str(raw["writer"]), int(raw["seq"]), event_type(**values))
-    except (KeyError, TypeError) as fault:
+    except (KeyError, TypeError, OverflowError) as fault:
         raise ValueError(f"event line lacks a field: {fault}") from fault
 
 
@@ -73,13 +79,18 @@ class EventWriter:
         try:
             written = os.write(self._fd, line)
         except OSError as fault:
-            raise RunDirError(
-                f"The event file {self.path} cannot be written: {fault.strerror}.",
-                means="The run cannot record what it does, so it stops here; earlier checkpoints are intact.",
-                remedy="Free space on that disk (or make it writable), then `finetui resume` the run.",
-            ) from fault
+            raise self._unwritable(fault.strerror or str(fault)) from fault
         self._torn = written != len(line)
+        if self._torn:  # a disk that fills up takes the beginning of a line before it refuses
+            raise self._unwritable(os.strerror(errno.ENOSPC))
         self._seq += 1
+
+    def _unwritable(self, why: str) -> RunDirError:
+        return RunDirError(
+            f"The event file {self.path} cannot be written: {why}.",
+            means="The run cannot record what it does, so it stops here; earlier checkpoints are intact.",
+            remedy="Free space on that disk (or make it writable), then `finetui resume` the run.",
+        )
 
     def close(self) -> None:
         os.close(self._fd)
@@ -124,12 +135,15 @@ class EventReader:
         return [item[3] for item in fresh]
 
     def _read(self, source: _Source) -> Iterator[Stamped]:
-        with source.path.open("rb") as file:
-            stat = os.fstat(file.fileno())
-            if stat.st_ino != source.inode or stat.st_size < source.offset:
-                source.inode, source.offset, source.tail = stat.st_ino, 0, b""
-            file.seek(source.offset)
-            chunk = file.read()
+        try:
+            with source.path.open("rb") as file:
+                stat = os.fstat(file.fileno())
+                if stat.st_ino != source.inode or stat.st_size < source.offset:
+                    source.inode, source.offset, source.tail = stat.st_ino, 0, b""
+                file.seek(source.offset)
+                chunk = file.read()
+        except FileNotFoundError:  # removed since it was listed
+            return
         source.offset += len(chunk)
         *lines, source.tail = (source.tail + chunk).split(b"\n")
         for line in lines:

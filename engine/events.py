@@ -6,6 +6,7 @@ written and read (`event_log`), and what they add up to (`run_state`).
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 
@@ -271,5 +272,18 @@ class Stamped:
 
 
 def clip(text: str, limit: int = 800) -> str:
-    """Shorten a text so that an event holding it stays inside one line."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    """Shorten a text to `limit` bytes as JSON writes it, so that an event holding it stays inside one line."""
+    if _num_bytes(text) <= limit:
+        return text
+    kept, size = [], _num_bytes("…")
+    for character in text:
+        size += _num_bytes(character)
+        if size > limit:
+            break
+        kept.append(character)
+    return "".join(kept) + "…"
+
+
+def _num_bytes(text: str) -> int:
+    """Bytes between the quotes: a control character takes six, most of the world's letters two to four."""
+    return len(json.dumps(text, ensure_ascii=False).encode(errors="backslashreplace")) - 2

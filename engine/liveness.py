@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.errors import RunDirError
 from engine.run_dir import RunDir, read_json, write_atomic
 
 HEARTBEAT_SECONDS = 2.0
@@ -39,7 +40,14 @@ class ProcessIdentity:
         if not path.exists():
             return None
         raw: dict[str, Any] = read_json(path)
-        return ProcessIdentity(str(raw["host"]), str(raw["boot_id"]), int(raw["pid"]), int(raw["start_time"]))
+        try:
+            return ProcessIdentity(str(raw["host"]), str(raw["boot_id"]), int(raw["pid"]), int(raw["start_time"]))
+        except (KeyError, TypeError, ValueError) as fault:
+            raise RunDirError(
+                f"{path} names no process: {fault}.",
+                means="Whether the run is still in someone's charge cannot be told.",
+                remedy="If none of its processes runs any more, delete that file and try again.",
+            ) from fault
 
     def write(self, path: Path) -> None:
         write_atomic(path, json.dumps(asdict(self)))
@@ -61,11 +69,11 @@ def _boot_id() -> str:
 
 def _start_time(pid: int) -> int | None:
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_bytes()  # a process may call itself by any bytes
     except OSError:
         return None
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] == "Z" else int(fields[19])
+    fields = stat.rpartition(b")")[2].split()
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
 def announce(run: RunDir) -> None:

@@ -93,9 +93,13 @@ def plan(recipe: Recipe, hardware: Hardware, shape: ModelShape | None) -> Plan:
         raise recipe_error(problems)
     chosen = _base(recipe, hardware)
     if shape is None:
-        return replace(chosen, notes=(*chosen.notes, "memory is not predicted: the model's config is not here yet"))
+        chosen = replace(chosen, notes=(*chosen.notes, "memory is not predicted: the model's config is not here yet"))
     if recipe.training.gradient_checkpointing != "auto":
-        return replace(chosen, memory=predict(chosen, shape))
+        return _because(
+            chosen, "gradient_checkpointing", "the recipe asks for it", predict(chosen, shape) if shape else None
+        )
+    if shape is None:
+        return _because(chosen, "gradient_checkpointing", "decided once the model's config is here", None)
     without = replace(chosen, gradient_checkpointing=False)
     prediction = predict(without, shape)
     if prediction.verdict == "fits":
@@ -117,8 +121,8 @@ def machine_problems(recipe: Recipe, hardware: Hardware) -> list[Problem]:
         )
     if gpu is not None and model.dtype == "bfloat16" and not gpu.bf16.available:
         found.append(Problem("model.dtype", gpu.bf16.reason, 'Use "auto" or "float16".'))
-    if gpu is not None and recipe.adapter.method == "qlora" and not gpu.four_bit.available:
-        found.append(Problem("adapter.method", gpu.four_bit.reason, 'Use "lora".'))
+    if recipe.adapter.method == "qlora" and not hardware.four_bit.available:
+        found.append(Problem("adapter.method", hardware.four_bit.reason, 'Use "lora".'))
     if model.attn_implementation == "flash_attention_2":
         reason = "there is no NVIDIA card." if gpu is None else gpu.flash_attention.reason
         if gpu is None or not gpu.flash_attention.available:
@@ -131,6 +135,8 @@ def machine_problems(recipe: Recipe, hardware: Hardware) -> list[Problem]:
                 'Use "auto", or model.attn_implementation = "flash_attention_2".',
             )
         )
+    if recipe.training.padding_free is True and gpu is None and model.attn_implementation == "eager":
+        found.append(Problem("training.padding_free", "eager attention would let rows see each other.", 'Use "auto".'))
     return found
 
 
@@ -145,6 +151,7 @@ def _base(recipe: Recipe, hardware: Hardware) -> Plan:
     reasons.append(("padding_free", why))
     capacity, why = _capacity(recipe, hardware, gpu)
     reasons.append(("capacity_bytes", why))
+    reasons.append(("num_threads", "usable cores"))
     sdpa = recipe.model.attn_implementation == "auto"
     reasons.append(("attn_implementation", "sdpa works on every device" if sdpa else "the recipe asks for it"))
     notes = []
@@ -187,7 +194,7 @@ def _base(recipe: Recipe, hardware: Hardware) -> Plan:
     )
 
 
-def _because(chosen: Plan, name: str, reason: str, memory: MemoryPrediction) -> Plan:
+def _because(chosen: Plan, name: str, reason: str, memory: MemoryPrediction | None) -> Plan:
     return replace(chosen, reasons=(*chosen.reasons, (name, reason)), memory=memory)
 
 
@@ -223,8 +230,14 @@ def _padding_free(recipe: Recipe, gpu: Gpu | None) -> tuple[bool, str]:
 
 
 def _capacity(recipe: Recipe, hardware: Hardware, gpu: Gpu | None) -> tuple[int, str]:
-    if recipe.memory.limit is not None:
-        return parse_bytes(recipe.memory.limit), "memory.limit of the recipe, enforced"
     if gpu is not None:
-        return gpu.free_bytes, f"free VRAM of {gpu.name}"
-    return hardware.ram_available_bytes, f"free RAM{', ' + hardware.ram_limit_note if hardware.ram_limit_note else ''}"
+        free, why = gpu.free_bytes, f"free VRAM of {gpu.name}"
+    else:
+        note = f", {hardware.ram_limit_note}" if hardware.ram_limit_note else ""
+        free, why = hardware.ram_available_bytes, f"free RAM{note}"
+    if recipe.memory.limit is None:
+        return free, why
+    limit = parse_bytes(recipe.memory.limit)
+    return (
+        (free, f"{why}; memory.limit allows more") if free < limit else (limit, "memory.limit of the recipe, enforced")
+    )

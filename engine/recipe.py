@@ -35,16 +35,24 @@ from engine.recipe_sections import (
 from engine.units import parse_bytes
 
 RECIPE_VERSION = 1
+MAX_RECIPE_BYTES = 1024**2
+"""A recipe is a page; a larger file is rows or weights named by mistake."""
 
 # What users of other tools type, and where it went.
 FOREIGN_KEYS = {
     "load_in_4bit": 'adapter.method = "qlora"',
-    "model.load_in_4bit": 'adapter.method = "qlora"',
     "batch_size": "training.per_device_train_batch_size",
+    "micro_batch_size": "training.per_device_train_batch_size",
     "epochs": "training.num_train_epochs",
+    "num_epochs": "training.num_train_epochs",
     "lr": "training.learning_rate",
     "lora_r": "adapter.r",
+    "lora_rank": "adapter.r",
+    "lora_target_modules": "adapter.target_modules",
     "max_seq_length": "training.max_length",
+    "cutoff_len": "training.max_length",
+    "base_model": "model.name_or_path",
+    "model_name_or_path": "model.name_or_path",
     "warmup_ratio": "training.warmup_steps (a value below 1 is a share)",
     "fp16": 'model.dtype = "float16"',
     "bf16": 'model.dtype = "bfloat16"',
@@ -67,7 +75,7 @@ class Recipe(Section):
     """A whole recipe. Build it with `parse`, `load` or `from_values`: they report every fault at once."""
 
     version: int = Field(RECIPE_VERSION, ge=1, le=RECIPE_VERSION, description="Version of the recipe's layout.")
-    title: str = Field("", description="One line on what this recipe does.")
+    title: str = Field("", max_length=200, description="One line on what this recipe does, as lists show it.")
     description: str = Field("", description="A few sentences on what it is for and what to expect.")
     hardware: str = Field("", description="The machine it is meant for; `finetui plan` judges the one at hand.")
     model: ModelSection
@@ -95,7 +103,7 @@ class Recipe(Section):
         try:
             recipe = Recipe.model_validate(values)
         except ValidationError as fault:
-            raise recipe_error(_problem(error) for error in fault.errors()) from None
+            raise recipe_error(_problems(fault.errors())) from None
         if problems := cross_problems(recipe):
             raise recipe_error(problems)
         return recipe
@@ -105,7 +113,7 @@ class Recipe(Section):
         """Read TOML text and apply `section.key=value` overrides. Raises RecipeError."""
         try:
             values = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as fault:
+        except (tomllib.TOMLDecodeError, RecursionError) as fault:
             raise RecipeError(
                 f"{name} is not valid TOML: {fault}.",
                 means="Nothing was started.",
@@ -119,13 +127,16 @@ class Recipe(Section):
     def load(path: Path, *, overrides: Iterable[str] = ()) -> Recipe:
         """Read a recipe file. Raises RecipeError when it is missing, unreadable or wrong."""
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as fault:
-            raise RecipeError(
-                f"{path} cannot be read as a recipe: {fault}.",
-                remedy="Name a TOML file, a preset (`finetui presets`) or a run folder.",
-            ) from None
-        return Recipe.parse(text, name=str(path), overrides=overrides)
+            with path.open("rb") as file:
+                content = file.read(MAX_RECIPE_BYTES + 1)
+            text = content.decode("utf-8")
+        except OSError as fault:
+            raise _unreadable(path, fault.strerror or str(fault)) from None
+        except UnicodeDecodeError as fault:
+            raise _unreadable(path, f"it is no UTF-8 text (byte {fault.start})") from None
+        if len(content) > MAX_RECIPE_BYTES:
+            raise _unreadable(path, "it is larger than 1 MiB")
+        return Recipe.parse(text.replace("\r\n", "\n"), name=str(path), overrides=overrides)
 
 
 def recipe_error(problems: Iterable[Problem]) -> RecipeError:
@@ -155,7 +166,8 @@ def cross_problems(recipe: Recipe) -> list[Problem]:
         found.append(Problem("adapter.target_modules", "names no layer.", 'Use "all-linear" or name some.'))
     if recipe.memory.limit is not None:
         try:
-            parse_bytes(recipe.memory.limit)
+            if parse_bytes(recipe.memory.limit) == 0:
+                found.append(Problem("memory.limit", "leaves nothing to train in.", 'Write it as "6GiB", or unset it.'))
         except ValueError as fault:
             found.append(Problem("memory.limit", f"{fault}", 'Write it as "6GiB".'))
     for field, pattern in (("answer_pattern", evaluation.answer_pattern), ("group_pattern", evaluation.group_pattern)):
@@ -204,21 +216,52 @@ def field_names() -> list[str]:
 def _pattern_fault(pattern: str) -> str:
     try:
         groups = re.compile(pattern, re.MULTILINE).groups
-    except re.error as fault:
+    except (re.error, OverflowError, RecursionError) as fault:
         return f"is no regular expression: {fault}."
     return "" if groups == 1 else f"has {groups} groups."
 
 
+def _unreadable(path: Path, why: str) -> RecipeError:
+    return RecipeError(
+        f"{path} cannot be read as a recipe: {why}.",
+        means="Nothing was started.",
+        remedy="Name a TOML file, a preset (`finetui presets`) or a run folder.",
+    )
+
+
+def _problems(errors: Iterable[Any]) -> list[Problem]:
+    """One problem per field: a field that may be of two kinds fails as either of them."""
+    found: dict[str, Problem] = {}
+    for error in errors:
+        problem = _problem(error)
+        if earlier := found.get(problem.field):
+            happened = f"{earlier.happened.rstrip('.')}; or {problem.happened}"
+            problem = Problem(problem.field, happened, problem.remedy)
+        found[problem.field] = problem
+    return list(found.values())
+
+
 def _problem(error: Any) -> Problem:
-    location = [str(part) for part in error["loc"] if not str(part).startswith(("literal[", "list[", "constrained-"))]
+    location = [str(part) for part in error["loc"]]
     field = ".".join(location[:2] if location[0] in Recipe.model_fields else location)
     if error["type"] == "extra_forbidden":
         return Problem(field, "is no field of a recipe.", _nearest(field))
     if error["type"] == "missing":
         return Problem(field, "is missing.", "Every recipe names it.")
+    if error["type"] == "model_type":
+        return Problem(field, "is a table of fields, not a value.", f"Write [{field}] on a line of its own.")
     given = error.get("input")
     shown = f" (given: {given!r:.80})" if not isinstance(given, dict) else ""
-    return Problem(field, f"{error['msg'][:1].lower()}{error['msg'][1:]}{shown}.", "")
+    return Problem(field, f"{error['msg'][:1].lower()}{error['msg'][1:]}{shown}.", _description(field))
+
+
+def _description(field: str) -> str:
+    """The sentence of a field, which is the help for whoever gave it a wrong value."""
+    section, _, name = field.partition(".")
+    info = Recipe.model_fields.get(section)
+    if info and name and isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+        info = info.annotation.model_fields.get(name)
+    return (info.description or "") if info else ""
 
 
 def _nearest(field: str) -> str:
@@ -227,33 +270,32 @@ def _nearest(field: str) -> str:
         return f"finetui spells it {target}."
     names = field_names()
     by_last = [name for name in names if name.rpartition(".")[2] == last]
-    near = by_last or difflib.get_close_matches(field, names, n=1, cutoff=0.6)
+    near = by_last or difflib.get_close_matches(field, [*names, *Recipe.model_fields], n=1, cutoff=0.6)
     if not near:
         near = [n for n in names if difflib.get_close_matches(last, [n.rpartition(".")[2]], n=1, cutoff=0.7)]
-    return f"Did you mean {near[0]}?" if near else "`finetui schema` lists the fields."
+    return f"Did you mean {' or '.join(near[:3])}?" if near else "`finetui schema` lists the fields."
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
+    """Put one `section.key=value` into the values; an empty value takes the key back to its default."""
     key, separator, text = override.partition("=")
-    parts = key.strip().split(".")
-    if not separator or len(parts) > 2 or not all(parts):
+    parts = [part.strip() for part in key.split(".")]
+    target = values.setdefault(parts[0], {}) if len(parts) == 2 and all(parts) else values
+    if not separator or len(parts) > 2 or not all(parts) or not isinstance(target, dict):
         raise RecipeError(
             f"--set {override!r} is not of the form section.key=value.",
+            means="Nothing was started.",
             remedy="For example: --set training.max_steps=20",
         )
+    if not text.strip():
+        target.pop(parts[-1], None)
+        return
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    if _wants_text(parts) and not isinstance(value, str):
-        value = text
-    target = values
-    for part in parts[:-1]:
-        target = target.setdefault(part, {})
-    if value == "" and parts[-1] in target:
-        del target[parts[-1]]
-    else:
-        target[parts[-1]] = value
+        parsed = tomllib.loads(f"value = {text}")
+    except (tomllib.TOMLDecodeError, RecursionError):
+        parsed = {}
+    value = parsed["value"] if len(parsed) == 1 else text
+    target[parts[-1]] = text if _wants_text(parts) and not isinstance(value, str) else value
 
 
 def _wants_text(parts: list[str]) -> bool:

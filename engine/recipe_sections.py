@@ -6,9 +6,10 @@ reading, writing and judging a whole recipe; that is `engine/recipe.py`.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Auto = Literal["auto"]
@@ -21,7 +22,17 @@ ZERO_SHOT: list[Baseline] = ["zero_shot"]
 class Section(BaseModel):
     """One table of the recipe. Unknown keys are faults, values never change after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, protected_namespaces=(), allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """`r = true` is a slip; pydantic alone would take it for 1."""
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        kinds = {annotation, *get_args(annotation)}
+        if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
+            raise PydanticCustomError("truth_for_a_number", "input should be a number, not true or false")
+        return value
 
 
 class ModelSection(Section):

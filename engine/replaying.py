@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.errors import ChangedError
+from engine.errors import ChangedError, RunDirError
 from engine.recipe import Recipe
 from engine.run_dir import RunDir, read_json
 from engine.starting import Prospect, versions
@@ -16,7 +16,17 @@ from engine.starting import Prospect, versions
 
 def differences(run: RunDir, found: Prospect) -> list[str]:
     """What differs by name between a recorded run and this machine now. Raises RunDirError if damaged."""
-    then = read_json(run.manifest)
+    try:
+        return _differences(read_json(run.manifest), found)
+    except (KeyError, TypeError, AttributeError) as fault:
+        raise RunDirError(
+            f"{run.manifest} is no manifest: {fault}.",
+            means="From what this run was made cannot be told.",
+            remedy=f"Start anew from its recipe: finetui replay {run.recipe}",
+        ) from fault
+
+
+def _differences(then: dict[str, Any], found: Prospect) -> list[str]:
     told = []
     for name, version in versions().items():
         if then["versions"].get(name) != version:

@@ -39,26 +39,30 @@ def write_atomic(path: Path, text: str) -> None:
     """Replace a file whole: temporary file, fsync, rename. Raises RunDirError when the disk refuses it."""
     temporary: Path | None = None
     try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as file:
             temporary = Path(file.name)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        temporary = None
     except OSError as fault:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
         raise RunDirError(
             f"{path} cannot be written: {fault.strerror}.",
             means="Nothing that was there before is damaged.",
             remedy="Free space on that disk, or make the folder writable, and try again.",
         ) from fault
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> Any:
     """The content of a JSON file. Raises RunDirError when it is missing or broken."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as fault:
         raise RunDirError(
             f"{path} cannot be read: {fault}.",
@@ -206,7 +210,7 @@ class RunDir:
 
         root = root or finetui_home() / "runs"
         for path in (root / reference, Path(reference)):
-            if (path / "events").is_dir():
+            if os.path.isdir(path / "events"):  # noqa: PTH112 - unlike Path.is_dir, False for names that cannot be
                 return RunDir(path.resolve())
         names = [run.name for run in list_runs(root)]
         near = difflib.get_close_matches(reference, names, n=3, cutoff=0.4) or names[-3:]

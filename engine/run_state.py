@@ -70,7 +70,13 @@ def fold_all(stamped_events: Iterable[Stamped]) -> RunState:
 
 
 @singledispatch
-def _fold(_event: Event, state: RunState) -> RunState:
+def _fold(event: Event, _state: RunState) -> RunState:
+    raise ValueError(f"{type(event).__name__} has no branch in the fold")
+
+
+@_fold.register
+def _(_event: ev.StageFinished | ev.AttemptEnded | ev.TrainingEnded | ev.WorkerFailed, state: RunState) -> RunState:
+    """The next stage, attempt or final event tells the same to the people who look."""
     return state
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -78,11 +79,12 @@ def with_absolute_paths(recipe: Recipe, base_dir: Path) -> Recipe:
         ("run", "root"),
     ):
         written = values[section].get(field)
-        if written is None or ":" in written:
+        if written is None or written.startswith(("bundled:", "generator:")):
             continue
-        expanded = Path(written).expanduser()
+        # os.path, because Path raises for an unknown ~user and for names longer than a file's can be.
+        expanded = os.path.expanduser(written)  # noqa: PTH111
         for candidate in (base_dir / expanded, Path.cwd() / expanded):
-            if candidate.exists():
+            if os.path.exists(candidate):  # noqa: PTH110
                 values[section][field] = str(candidate.resolve())
                 break
     return Recipe.from_values(values)

@@ -138,7 +138,7 @@ class Supervisor:
                 raise StoppedError("The run was stopped.", means=self.kept())
             if outcome.kind == "failed":
                 raise outcome.error
-            if outcome.kind == "out_of_memory":
+            if outcome.kind == "out_of_memory" or crashed_under_cap(current, exit_code):
                 if num_attempts >= limits.max_attempts:
                     raise out_of_memory(current, outcome, f"{num_attempts} attempts were made")
                 self.climb_down(current, number, limits, outcome)
@@ -275,6 +275,12 @@ class Supervisor:
     def shape(self) -> ModelShape | None:
         config = self.run.model_config
         return model_shape(read_json(config)) if config.exists() else None
+
+
+def crashed_under_cap(plan: Plan, exit_code: int) -> bool:
+    """Whether a capped CPU attempt fell over in code that does not check its allocations."""
+    crashes = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS)
+    return plan.enforce_limit and plan.device == "cpu" and exit_code in crashes
 
 
 def out_of_memory(plan: Plan, outcome: Outcome, why: str) -> OutOfMemoryError:

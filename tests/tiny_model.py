@@ -12,10 +12,18 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import AutoModelForCausalLM, Gemma3TextConfig, LlamaConfig, PreTrainedTokenizerFast, Qwen2Config
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma3TextConfig,
+    GraniteConfig,
+    LlamaConfig,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+)
 
-FAMILIES = ("llama", "llama-mha", "qwen2", "gemma3")
-"""llama and qwen2 share each key-value head between two heads; llama-mha does not; gemma3 slides a window."""
+FAMILIES = ("llama", "llama-mha", "qwen2", "gemma3", "granite")
+"""llama and qwen2 share each key-value head between two heads, llama-mha does not; gemma3 slides a window;
+qwen2 and gemma3 tie the head to the embedding; granite scales its logits."""
 SLIDING_WINDOW = 8
 """Tokens that the gemma3 family's first layer looks back, its own included."""
 
@@ -53,7 +61,7 @@ def write_tiny_model(folder: Path, family: str = "llama", seed: int = 0) -> Path
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith("norm.weight"):
-                parameter += torch.linspace(-0.2, 0.2, parameter.numel())
+                parameter.add_(torch.linspace(-0.2, 0.2, parameter.numel()))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -91,7 +99,7 @@ def _config(family: str, tokenizer: Any) -> Any:
     sizes: dict[str, Any] = {
         "vocab_size": len(tokenizer),
         "hidden_size": 64,
-        "intermediate_size": 96,
+        "intermediate_size": 128,  # bitsandbytes wants multiples of 64
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
         "num_key_value_heads": 4 if family == "llama-mha" else 2,
@@ -105,6 +113,7 @@ def _config(family: str, tokenizer: Any) -> Any:
         "llama": lambda: LlamaConfig(**sizes),
         "llama-mha": lambda: LlamaConfig(**sizes),
         "qwen2": lambda: Qwen2Config(**sizes, tie_word_embeddings=True),
+        "granite": lambda: GraniteConfig(**sizes, logits_scaling=4.0),
         "gemma3": lambda: Gemma3TextConfig(
             **sizes,
             head_dim=16,

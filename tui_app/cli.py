@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import importlib
 import importlib.metadata
+import io
 import os
 import sys
 import traceback
@@ -19,22 +20,29 @@ from pathlib import Path
 from engine.environment import silence_telemetry
 from engine.errors import FinetuiError
 from engine.run_dir import finetui_home
+from tui_app.plain import printable
 
 INTERRUPTED = 130
-EPILOG = """exit codes: 0 done and checked, 2 bad recipe or command line, 3 data, 4 model, 5 out of memory after the
-last rung, 6 died, 7 stopped, 8 replay refused, 9 run not usable, 10 doctor found a fault, 130 Ctrl-C"""
+EPILOG = """exit codes: 0 done and checked, 2 bad recipe or command line, 3 data, 4 model,
+5 out of memory after the last rung, 6 died, 7 stopped, 8 replay refused,
+9 run not usable, 10 doctor found a fault, 130 Ctrl-C"""
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Every command with its options."""
     parser = argparse.ArgumentParser(
         prog="finetui",
-        description="From a model and some rows to a tuned, measured model, in a run that outlives your terminal.",
+        usage="finetui [--version] COMMAND ...      more: finetui COMMAND --help",
+        description="From a model and some rows to a tuned model, in a run that outlives your terminal.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
     )
-    parser.add_argument("--version", action="version", version=f"finetui {importlib.metadata.version('finetui')}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    # Both stand in the usage line: with a section of their own the page would not fit 24 lines.
+    parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
+    version = f"finetui {importlib.metadata.version('finetui')}"
+    parser.add_argument("--version", action="version", version=version, help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", prog="finetui")
     _starting(commands)
     _looking(commands)
     _steering(commands)
@@ -51,11 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\nThe full-screen wizard is not there yet. Start with: finetui replay demo-cpu")  # noqa: T201
         return 0
     silence_telemetry()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without the letters of a title still shows it
     try:
         module = importlib.import_module(f"tui_app.commands.{options.module}")
         return int(module.COMMANDS[options.command](options))
     except FinetuiError as fault:
-        print(f"finetui: {fault}", file=sys.stderr)  # noqa: T201
+        print(f"finetui: {printable(str(fault))}", file=sys.stderr)  # noqa: T201
         return fault.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -64,7 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as fault:  # noqa: BLE001 - the process edge: a traceback belongs in a file, not on the screen
-        print(f"finetui hit an unexpected {type(fault).__name__}: {fault}", file=sys.stderr)  # noqa: T201
+        told = f"finetui hit an unexpected {type(fault).__name__}: {fault}"
+        print(printable(told), file=sys.stderr)  # noqa: T201
         print(f"This is a defect; please report it with {write_traceback()}", file=sys.stderr)  # noqa: T201
         return FinetuiError.exit_code
 
@@ -74,7 +85,7 @@ def write_traceback() -> Path:
     folder = finetui_home()
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (folder / "last-error.txt").write_text(traceback.format_exc())
+        (folder / "last-error.txt").write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
     return folder / "last-error.txt"
 
 

@@ -24,7 +24,7 @@ from engine.events import (
 from engine.liveness import liveness
 from engine.run_dir import RunDir, read_json
 from engine.run_state import RunState, fold
-from tui_app.plain import ending, lines
+from tui_app.plain import ending, lines, printable
 
 POLL_SECONDS = 0.2
 INTERRUPTED = 130
@@ -90,7 +90,7 @@ def show(run: RunDir, stamped: Stamped, state: RunState, *, as_json: bool) -> No
     told = lines(stamped, state)
     if isinstance(stamped.event, DataReady):
         receipt = Receipt.from_json(read_json(run.path / stamped.event.receipt_file))
-        told += [f"   {line}" for line in receipt_lines(receipt)]
+        told += [f"   {printable(line)}" for line in receipt_lines(receipt)]
     for line in told:
         print(line, flush=True)  # noqa: T201
 

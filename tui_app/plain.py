@@ -19,6 +19,11 @@ def printable(text: str) -> str:
     return "".join(c if c == "\n" or c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def one_line(text: str) -> str:
+    """`printable`, for a name or a title: a line break in it would pass for a line of ours."""
+    return printable(text.replace("\n", "\\n"))
+
+
 def lines(stamped: ev.Stamped, state: RunState) -> list[str]:
     """What a watcher reads when this event arrives; `state` already holds it."""
     return [printable(line) for line in _lines(stamped.event, state)]
@@ -31,7 +36,7 @@ def _lines(_event: ev.Event, _state: RunState) -> list[str]:
 
 @_lines.register
 def _(event: ev.RunStarted, _state: RunState) -> list[str]:
-    return [f"{'resumed' if event.resumed else 'started'} run {event.run}: {event.recipe}"]
+    return [f"{'resumed' if event.resumed else 'started'} run {event.run}: {one_line(event.recipe)}"]
 
 
 @_lines.register
@@ -160,7 +165,7 @@ def ending(state: RunState, folder: str, log: str) -> list[str]:
         case ev.RunFinished(seconds=seconds):
             return [*result_table(state), "", *next_steps(state, folder, seconds)]
         case ev.RunStopped(kept=kept):
-            return [f"run {state.run} is stopped; kept: {kept}.", f"Go on with: finetui resume {state.run}"]
+            return [f"run {state.run} is stopped; kept: {printable(kept)}.", f"Go on with: finetui resume {state.run}"]
         case ev.RunFailed() as failed:
             told = [failed.happened, failed.means, failed.remedy]
             lines_ = [printable(line) for line in told if line]
@@ -174,14 +179,15 @@ def result_table(state: RunState) -> list[str]:
     if not state.scores:
         return []
     groups = {name: total for score in state.scores for name, total, _ in score.groups}
-    width = max([len("never seen in training"), *(len(name) for name in groups)])
-    columns = [max(14, len(score.title)) for score in state.scores]
+    width = max([len("never seen in training"), *(len(one_line(name)) for name in groups)])
+    titles = [one_line(score.title) for score in state.scores]
+    columns = [max(14, len(title)) for title in titles]
 
     def row(name: str, cells: list[str], rows: str) -> str:
         body = "  ".join(cell.rjust(column) for cell, column in zip(cells, columns, strict=True))
-        return f"{printable(name):<{width}}  {rows:>5}  {body}"
+        return f"{one_line(name):<{width}}  {rows:>5}  {body}"
 
-    table = ["", row("exact match", [score.title for score in state.scores], "rows")]
+    table = ["", row("exact match", titles, "rows")]
     for name in sorted(groups, key=lambda name: -groups[name]):
         per_variant = [{group: (hit, total) for group, total, hit in score.groups} for score in state.scores]
         table.append(row(name, [_share(*found.get(name, (0, 0))) for found in per_variant], str(groups[name])))
@@ -211,7 +217,7 @@ def status_lines(state: RunState, alive: str, folder: str) -> list[str]:
     """A run on one screen."""
     phase = state.phase if state.is_over or alive != "dead" else "died"
     told = [f"{state.run}: {phase}" + (f" ({alive})" if alive.startswith("unknown") else "")]
-    told.append(f"  recipe      {state.recipe}")
+    told.append(f"  recipe      {one_line(state.recipe)}")
     if state.max_steps:
         told.append(f"  step        {state.step} of {state.max_steps}, attempt {state.attempt}")
     if state.last_step and state.first_loss is not None:

@@ -35,7 +35,7 @@ def read(path: Path) -> Iterator[SourceRow]:
             except StopIteration:
                 return
             except csv.Error as error:
-                yield SourceRow(line, None, f"not valid CSV ({error})")
+                yield SourceRow(line, None, _described(error))
                 continue
             if fields:
                 yield _row(line, header, fields)
@@ -67,7 +67,7 @@ def _header(path: Path, records: Iterator[list[str]]) -> list[str]:
     try:
         header = next((record for record in records if record), [])
     except csv.Error as error:
-        raise _bad_header(path, f"is not valid CSV ({error})") from error
+        raise _bad_header(path, f"is {_described(error)}") from error
     names = [name.strip() or f"column {number}" for number, name in enumerate(header, start=1)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if not names:
@@ -85,6 +85,10 @@ def _row(line: int, header: list[str], fields: list[str]) -> SourceRow:
     if any(map(has_undecodable_bytes, fields)):
         return SourceRow(line, None, "not valid UTF-8")
     return SourceRow(line, dict(zip(header, fields, strict=True)), None)
+
+
+def _described(error: csv.Error) -> str:
+    return f"not valid CSV ({error})".replace("'\t'", "a tab")
 
 
 def _bad_header(path: Path, what: str) -> DataError:

@@ -8,15 +8,21 @@ Not here: what is asked (`prompts`) and what an answer is worth (`scoring`).
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
+from engine.evaluation.token_cache import roomy_cache
+
 COMPACT_BELOW = 0.75
 """A batch is copied together once fewer than this share of its rows still grow."""
+
+
+def never(_new_ids: Sequence[int]) -> bool:
+    """No row is complete before its stop token."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,7 @@ class Limits:
     batch_size: int
     pad_id: int
     autocast: str = "none"
-    is_complete: Callable[[Sequence[int]], bool] = lambda new_ids: False
+    is_complete: Callable[[Sequence[int]], bool] = never
 
 
 def generate(model: Any, prompts: Sequence[Sequence[int]], limits: Limits) -> Iterator[tuple[int, list[int]]]:
@@ -50,8 +56,7 @@ def generate(model: Any, prompts: Sequence[Sequence[int]], limits: Limits) -> It
         yield from _by_equal_length(model, prompts, order, limits)
         return
     prefix = common_prefix(prompts)
-    decoder = _Decoder(model, limits)
-    decoder.read_prefix(prefix)
+    decoder = _Decoder(model, limits, prefix)
     for start in range(0, len(order), limits.batch_size):
         rows = order[start : start + limits.batch_size]
         yield from decoder.answer(rows, [prompts[row][len(prefix) :] for row in rows])
@@ -61,7 +66,7 @@ def common_prefix(prompts: Sequence[Sequence[int]]) -> Sequence[int]:
     """What all prompts begin with; at least the last token of each is left out. Empty for a single prompt."""
     if len(prompts) < 2:
         return []
-    first, last = min(prompts), max(prompts)
+    first, last = min(map(list, prompts)), max(map(list, prompts))
     room = min(len(prompt) for prompt in prompts) - 1
     length = next((i for i in range(room) if first[i] != last[i]), room)
     return first[:length]
@@ -75,8 +80,7 @@ def has_plain_attention(model: Any, longest: int) -> bool:
         return False
     layers = DynamicCache(config=model.config).layers
     return all(
-        type(layer) is DynamicLayer
-        or (type(layer) is DynamicSlidingWindowLayer and longest <= layer.sliding_window)
+        type(layer) is DynamicLayer or (type(layer) is DynamicSlidingWindowLayer and longest <= layer.sliding_window)
         for layer in layers
     )
 
@@ -84,19 +88,14 @@ def has_plain_attention(model: Any, longest: int) -> bool:
 class _Decoder:
     """One model with the cache of a prefix; answers one batch at a time."""
 
-    def __init__(self, model: Any, limits: Limits) -> None:
-        from transformers.cache_utils import DynamicCache
+    def __init__(self, model: Any, limits: Limits, prefix: Sequence[int]) -> None:
+        import torch
 
         self.model, self.limits = model, limits
         self.device = model.device
         self.takes = set(inspect.signature(model.forward).parameters)
-        self.prefix_length = 0
-        self.prefix_cache: Any = DynamicCache(config=model.config)
-
-    def read_prefix(self, prefix: Sequence[int]) -> None:
-        import torch
-
         self.prefix_length = len(prefix)
+        self.prefix_cache = roomy_cache(model, len(prefix))
         if prefix:
             ids = torch.tensor([list(prefix)], device=self.device)
             self._next_tokens(ids, torch.ones_like(ids), self.prefix_cache)
@@ -105,9 +104,9 @@ class _Decoder:
         """The same as `generate`, for rows whose prompts go on after the prefix."""
         import torch
 
-        cache = copy.deepcopy(self.prefix_cache)
-        cache.batch_repeat_interleave(len(rows))
         ids, mask = self._padded(prompts)
+        room = mask.shape[1] + self.limits.max_new_tokens
+        cache = roomy_cache(self.model, room, begin_with=self.prefix_cache, rows=len(rows))
         new_ids: list[list[int]] = [[] for _ in rows]
         lanes = list(range(len(rows)))  # which row each line of the tensors is
         growing = set(lanes)
@@ -139,9 +138,7 @@ class _Decoder:
 
         width = max(len(prompt) for prompt in prompts)
         ids = [[self.limits.pad_id] * (width - len(prompt)) + list(prompt) for prompt in prompts]
-        mask = [
-            [1] * self.prefix_length + [0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts
-        ]
+        mask = [[1] * self.prefix_length + [0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
         return torch.tensor(ids, device=self.device), torch.tensor(mask, device=self.device)
 
     def _next_tokens(self, ids: Any, mask: Any, cache: Any) -> list[int]:
@@ -158,14 +155,16 @@ class _Decoder:
                 use_cache=True,
                 **{name: value for name, value in extras.items() if name in self.takes},
             )
-        return [int(token) for token in output.logits[:, -1].argmax(-1).tolist()]
+        return [int(token) for token in output.logits[:, -1].float().argmax(-1).tolist()]
 
 
 def autocast(device_type: str, dtype: str) -> AbstractContextManager[Any]:
     """torch's autocast as a plan words it: bfloat16, float16 or none."""
     import torch
 
-    return torch.autocast(device_type, dtype=getattr(torch, dtype) if dtype != "none" else None, enabled=dtype != "none")
+    return torch.autocast(
+        device_type, dtype=getattr(torch, dtype) if dtype != "none" else None, enabled=dtype != "none"
+    )
 
 
 def _by_equal_length(
@@ -178,11 +177,7 @@ def _by_equal_length(
     for place, row in enumerate(order):
         batch.append(row)
         following = order[place + 1] if place + 1 < len(order) else None
-        if (
-            following is not None
-            and len(batch) < limits.batch_size
-            and len(prompts[following]) == len(prompts[row])
-        ):
+        if following is not None and len(batch) < limits.batch_size and len(prompts[following]) == len(prompts[row]):
             continue
         ids = torch.tensor([list(prompts[index]) for index in batch], device=model.device)
         with torch.inference_mode(), autocast(model.device.type, limits.autocast):

@@ -34,7 +34,7 @@ def sft_config(recipe: Recipe, plan: Plan, output_dir: Path, *, has_eval: bool, 
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,
         optim=plan.optim,
-        gradient_checkpointing=plan.gradient_checkpointing,
+        activation_checkpointing=plan.gradient_checkpointing,  # gradient_checkpointing is its deprecated name
         bf16=plan.autocast == "bfloat16",
         fp16=plan.autocast == "float16",
         use_cpu=plan.device == "cpu",

@@ -220,11 +220,19 @@ def train(
     trainer.train(resume_from_checkpoint=str(newest.path) if newest else None)
 
 
+# torch has a type for the card's OOM, but none for the CPU's: the allocator, the C++ runtime and oneDNN (which
+# needs memory for its kernels) each raise a RuntimeError of their own wording.
+CPU_OUT_OF_MEMORY = (
+    *("Cannot allocate memory", "DefaultCPUAllocator", "std::bad_alloc"),
+    *("could not create a primitive", "could not create a memory"),
+)
+
+
 def is_out_of_memory(fault: BaseException) -> bool:
-    """torch has a type for the card's OOM, but none for the CPU allocator's: that one is known by its name."""
+    """Whether an exception is some allocator's way of saying that memory ran out."""
     if isinstance(fault, (torch.OutOfMemoryError, MemoryError)):
         return True
-    return "DefaultCPUAllocator" in str(fault) or "std::bad_alloc" in str(fault)
+    return any(words in str(fault) for words in CPU_OUT_OF_MEMORY)
 
 
 def report_out_of_memory(

@@ -55,7 +55,9 @@ class RunCallback(TrainerCallback):
         self.stop_asked, self.take_num_tokens = stop_asked, take_num_tokens
         self.stopped_because = ""
         self.phase = "load"
+        self.paused = False
         self.waiting_for_save: list[Command] = []
+        self._sealed_step = -1
         self._begun = time.monotonic()
         self._step_seconds = 0.0
         self._process = psutil.Process()
@@ -76,8 +78,10 @@ class RunCallback(TrainerCallback):
         self.phase = "between steps"
         self._step_seconds = time.monotonic() - self._begun
         self._obey(state, control)
-        if self.stop_asked() and not control.should_training_stop:
-            self._stop(control, "a signal asked for it")
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if self.paused:  # held up to let the checkpoint be written, and holds again
+            self._obey(state, control)
 
     def on_log(
         self,
@@ -134,6 +138,7 @@ class RunCallback(TrainerCallback):
 
     def on_sealed(self, checkpoint: Checkpoint, seconds: float) -> None:
         """Told by the trainer once a checkpoint is visible."""
+        self._sealed_step = checkpoint.step
         self.writer.write(
             CheckpointSaved(
                 step=checkpoint.step,
@@ -147,32 +152,40 @@ class RunCallback(TrainerCallback):
         self.waiting_for_save.clear()
 
     def _obey(self, state: TrainerState, control: TrainerControl) -> None:
-        paused = False
+        """Take the waiting commands; while paused, wait for more, unless something has to be saved first."""
         while True:
             for command in commands.claim(self.run, only=COMMANDS):
-                if command.command in ("stop", "save"):
-                    self._acknowledge(command, "accepted")
-                    self.waiting_for_save.append(command)
-                    control.should_save = True
-                    if command.command == "stop":
-                        self._stop(control, "it was asked for")
-                elif command.command == "pause" and not paused:
-                    paused = True
-                    self._acknowledge(command, "done")
-                    self.writer.write(TrainingPaused(step=state.global_step))
-                elif command.command == "continue" and paused:
-                    paused = False
-                    self._acknowledge(command, "done")
-                    self.writer.write(TrainingContinued(step=state.global_step))
-                else:
-                    why = "it is no command" if command.command == "unreadable" else "it changes nothing now"
-                    self._acknowledge(command, "refused", why)
-            if not paused or control.should_training_stop or control.should_save or self.stop_asked():
+                self._take(command, state, control)
+            if self.stop_asked() and not control.should_training_stop:
+                self._stop(state, control, "a signal asked for it")
+            if not self.paused or control.should_training_stop or control.should_save:
                 return
             time.sleep(PAUSE_POLL_SECONDS)
 
-    def _stop(self, control: TrainerControl, reason: str) -> None:
-        control.should_save = True
+    def _take(self, command: Command, state: TrainerState, control: TrainerControl) -> None:
+        if command.command in ("stop", "save"):
+            if self._sealed_step == state.global_step:
+                self._acknowledge(command, "done", f"saved at step {state.global_step}")
+            else:
+                self._acknowledge(command, "accepted")
+                self.waiting_for_save.append(command)
+                control.should_save = True
+            if command.command == "stop":
+                self._stop(state, control, "it was asked for")
+        elif command.command == "pause" and not self.paused and not control.should_training_stop:
+            self.paused = True
+            self._acknowledge(command, "done")
+            self.writer.write(TrainingPaused(step=state.global_step))
+        elif command.command == "continue" and self.paused:
+            self.paused = False
+            self._acknowledge(command, "done")
+            self.writer.write(TrainingContinued(step=state.global_step))
+        else:
+            why = "it is no command" if command.command == "unreadable" else "it changes nothing now"
+            self._acknowledge(command, "refused", why)
+
+    def _stop(self, state: TrainerState, control: TrainerControl, reason: str) -> None:
+        control.should_save = self._sealed_step != state.global_step
         control.should_training_stop = True
         self.stopped_because = reason
 

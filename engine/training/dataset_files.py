@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset
 
-from data.conversation import Conversation, Example, PlainText
+from data.conversation import Example, example_from_json
 from engine.training.rendering import IGNORED, Rendered
 
 SCHEMA = pa.schema([("line", pa.int64()), ("input_ids", pa.list_(pa.int32())), ("labels", pa.list_(pa.int32()))])
@@ -55,13 +55,13 @@ def read_split(folder: Path, name: str, *, max_length: int, on_overflow: str) ->
 
 
 def write_examples(path: Path, examples: Iterable[Example]) -> None:
-    """Store untokenized rows, one JSON object a line."""
-    path.write_text("".join(json.dumps(example.to_json(), ensure_ascii=False) + "\n" for example in examples))
+    """Store untokenized rows, one JSON object a line, in UTF-8 whatever the locale."""
+    lines = (json.dumps(example.to_json(), ensure_ascii=False) + "\n" for example in examples)
+    path.write_text("".join(lines), encoding="utf-8")
 
 
 def read_examples(path: Path) -> list[Example]:
-    examples: list[Example] = []
-    for line in path.read_text().splitlines():
-        raw = json.loads(line)
-        examples.append(Conversation.from_json(raw) if "messages" in raw else PlainText.from_json(raw))
-    return examples
+    """The rows that `write_examples` stored."""
+    # Not splitlines: a row's text may hold U+2028 or U+0085, which it would cut at too.
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [example_from_json(json.loads(line)) for line in lines if line]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -51,17 +52,22 @@ def save_result(run: RunDir, model: Any, tokenizer: Any) -> AdapterSaved:
     )
 
 
-def compare(folder: Any, model: Any, *, is_adapter: bool) -> None:
-    """Every trained tensor on disk equals the one in memory, and all of them are finite."""
+def compare(folder: Path, model: Any, *, is_adapter: bool) -> None:
+    """Every trained tensor is finite, and on disk as it is in memory. Raises RunDirError where one is not."""
     stored: dict[str, torch.Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
         stored |= load_file(path)
-    if is_adapter:
-        from peft import get_peft_model_state_dict
-
-        expected = get_peft_model_state_dict(model, save_embedding_layers=False)
-    else:
-        expected = {name: tensor for name, tensor in model.state_dict().items() if name in stored}
+    expected = _trained(model, stored, is_adapter)
+    if not is_adapter and stored and not expected.keys() <= stored.keys():
+        # Some families are written under other names than they have in memory; only loading turns them back.
+        stored = type(model).from_pretrained(folder, dtype=model.dtype, local_files_only=True).state_dict()
+    broken = [name for name, tensor in expected.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise RunDirError(
+            f"The trained weights are not finite: {', '.join(broken[:3])}.",
+            means="Training diverged, so there is no usable result.",
+            remedy="Lower training.learning_rate, or use bfloat16 or float32 instead of float16.",
+        )
     different = [
         name
         for name, tensor in expected.items()
@@ -73,10 +79,15 @@ def compare(folder: Any, model: Any, *, is_adapter: bool) -> None:
             means="The disk lost or changed something; the file is not kept.",
             remedy="Check the disk, then `finetui resume` the run: the last checkpoint is intact.",
         )
-    broken = [name for name, tensor in stored.items() if not torch.isfinite(tensor).all()]
-    if broken:
-        raise RunDirError(
-            f"The trained weights are not finite: {', '.join(broken[:3])}.",
-            means="Training diverged, so there is no usable result.",
-            remedy="Lower training.learning_rate, or use bfloat16 or float32 instead of float16.",
-        )
+
+
+def _trained(model: Any, stored: dict[str, torch.Tensor], is_adapter: bool) -> dict[str, torch.Tensor]:
+    """What must be on disk, by name. A tensor tied to a stored one is written once, under that one's name."""
+    if is_adapter:
+        from peft import get_peft_model_state_dict
+
+        adapter: dict[str, torch.Tensor] = get_peft_model_state_dict(model, save_embedding_layers=False)
+        return adapter
+    state: dict[str, torch.Tensor] = model.state_dict()
+    written = {state[name].data_ptr() for name in stored if name in state}
+    return {name: tensor for name, tensor in state.items() if name in stored or tensor.data_ptr() not in written}

@@ -16,6 +16,8 @@ from trl import SFTTrainer
 
 from engine import checkpoints
 from engine.checkpoints import Checkpoint
+from engine.errors import ModelError
+from engine.training import segment_attention
 from engine.training.frozen_head_loss import frozen_head_loss
 from engine.training.rendering import IGNORED
 
@@ -24,7 +26,8 @@ class RunTrainer(SFTTrainer):
     """One attempt's trainer.
 
     `folder` gets the sealed checkpoints, `key` says which plans may continue them, `on_sealed` is told of
-    each with the seconds it took. `num_tokens` counts real tokens since it was last set to 0.
+    each with the seconds it took. `num_tokens` counts real tokens since it was last set to 0. Raises ModelError
+    for a model whose rows cannot be joined without padding.
     """
 
     _name = "SFT"
@@ -45,9 +48,14 @@ class RunTrainer(SFTTrainer):
             for parameter in self.model.parameters():
                 if parameter.requires_grad:
                     parameter.data = parameter.data.float()
+        for module in self.model.modules():
+            # Else bitsandbytes repacks 4-bit weights in evaluation, and repacked ones hand no gradient back.
+            if hasattr(module, "support_avx512bf16_for_cpu"):
+                module.support_avx512bf16_for_cpu = False
+        self._check_joining()
         self.num_tokens = 0
         self.last_sealed_step = -1
-        self.head = _frozen_head(self.model) if self.args.device.type == "cpu" else None
+        self.head = self._frozen_head() if self.args.device.type == "cpu" else None
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -60,10 +68,11 @@ class RunTrainer(SFTTrainer):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         decoder, weight = self.head
         passed = {name: value for name, value in inputs.items() if name != "labels"}
-        hidden = decoder(**passed, use_cache=False).last_hidden_state[:, :-1]
         targets = inputs["labels"][:, 1:]
         labelled = targets != IGNORED
-        total = frozen_head_loss(hidden[labelled], weight, targets[labelled])
+        with self.accelerator.autocast():  # accelerate wraps the whole model's forward only, which is not called
+            hidden = decoder(**passed, use_cache=False).last_hidden_state[:, :-1]
+            total = frozen_head_loss(hidden[labelled], weight, targets[labelled])
         count = labelled.sum() if num_items_in_batch is None else torch.as_tensor(num_items_in_batch)
         return total / count.clamp(min=1)
 
@@ -76,7 +85,7 @@ class RunTrainer(SFTTrainer):
         with torch.no_grad():
             for batch in self.get_eval_dataloader():
                 inputs = self._prepare_inputs(batch)
-                with self.compute_loss_context_manager():
+                with self.accelerator.autocast():  # before the first step the model is not wrapped yet
                     total += float(self.compute_loss(self.model, inputs, num_items_in_batch=torch.tensor(1)))
                 count += int((inputs["labels"][:, 1:] != IGNORED).sum())
         self._metrics["eval"].clear()
@@ -100,15 +109,36 @@ class RunTrainer(SFTTrainer):
         self.last_sealed_step = step
         self.on_sealed(sealed, time.monotonic() - started)
 
+    def _check_joining(self) -> None:
+        base = _base(self.model)
+        if not self.args.padding_free or base.config._attn_implementation != segment_attention.NAME:
+            return
+        if why := segment_attention.misjoined_because(base):
+            raise ModelError(
+                f"Rows cannot be joined without padding: {why}.",
+                means="Training would mix them up.",
+                remedy="Set training.padding_free = false.",
+            )
 
-def _frozen_head(model: Any) -> tuple[Any, torch.Tensor] | None:
-    """(decoder, head weight) where the fast loss computes exactly what the model's own head would."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    head, config = base.get_output_embeddings(), base.config.get_text_config()
-    bias: torch.Tensor | None = getattr(head, "bias", None)
-    plain = isinstance(head, torch.nn.Linear) and bias is None and not head.weight.requires_grad
-    if not plain or getattr(config, "final_logit_softcapping", None) or getattr(config, "logit_scale", None):
-        return None
-    if getattr(config, "logits_scaling", None) or getattr(config, "num_experts", None):
-        return None
-    return base.get_decoder(), head.weight
+    def _frozen_head(self) -> tuple[Any, torch.Tensor] | None:
+        """(decoder, head weight) where the fast loss computes exactly what the model's own head would."""
+        base = _base(self.model)
+        head = base.get_output_embeddings()
+        bias: torch.Tensor | None = getattr(head, "bias", None)
+        plain = isinstance(head, torch.nn.Linear) and bias is None and not head.weight.requires_grad
+        if not plain or self.aux_loss_enabled:
+            return None
+        # Some models scale or cap their logits, each under a name of its own: three tokens tell.
+        probe = torch.arange(3, device=self.args.device)[None]
+        was_training = base.training
+        base.eval()
+        with torch.no_grad():
+            states = base.get_decoder()(probe, use_cache=False).last_hidden_state
+            same = torch.equal(base(probe, use_cache=False).logits, head(states))
+        base.train(was_training)
+        return (base.get_decoder(), head.weight) if same else None
+
+
+def _base(model: Any) -> Any:
+    """The transformers model, inside its adapter if it has one."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model

@@ -50,6 +50,12 @@ def test_a_system_prompt_goes_before_conversations_that_have_none(write: Any) ->
     ]
 
 
+def test_a_system_prompt_for_plain_text_is_refused_instead_of_dropped(write: Any) -> None:
+    path = str(write("rows.txt", "".join(f"line {n}\n" for n in range(30))))
+    assert sizes(prepare(DataRequest(path))) == [24, 3, 3]
+    assert "data.system is set" in refusal(dataset=path, system="Be brief.").happened
+
+
 def test_lines_count_on_from_file_to_file_and_rejections_name_their_own_file(write: Any, tmp_path: Path) -> None:
     write("set/a.jsonl", qa(10))
     write("set/b.jsonl", [{"question": "only"}, *qa(10, 10)])

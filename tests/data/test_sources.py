@@ -102,6 +102,26 @@ def test_a_generator_gives_its_rows_and_their_hash_as_json_lines() -> None:
     assert part.source_file() == SourceFile("generator:venvy", hashlib.sha256(written).hexdigest(), len(written))
 
 
+@pytest.mark.parametrize(
+    ("dataset", "setting"),
+    [
+        ("generator:venvy", {"subset": "full"}),
+        ("generator:venvy", {"split": "all"}),
+        ("rows.jsonl", {"generator_rows": 10}),
+        ("rows.jsonl", {"split": "train"}),
+        ("rows.jsonl", {"subset": "full"}),
+        (".", {"revision": "main"}),
+        ("hub:owner/name", {"generator_rows": 10}),
+    ],
+)
+def test_a_setting_that_means_nothing_for_the_source_is_refused_by_name(
+    write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dataset: str, setting: dict[str, Any]
+) -> None:
+    write("rows.jsonl", "{}")
+    monkeypatch.chdir(tmp_path)
+    assert f"data.{next(iter(setting))} is set" in refusal(dataset, **setting).happened
+
+
 def test_an_unknown_generator_is_answered_with_those_there_are() -> None:
     error = refusal("generator:venv")
     assert "no bundled generator named 'venv'" in error.happened

@@ -69,10 +69,10 @@ class Workshop:
     def run(self, name: str) -> RunDir:
         return RunDir.open(name, self.home / "runs")
 
-    def begin(self, name: str, *overrides: str) -> RunDir:
-        """Start a detached run of the recipe."""
+    def begin(self, name: str, *overrides: str, source: str = "tiny.toml") -> RunDir:
+        """Start a detached run of the recipe, or of another source."""
         sets = [part for override in overrides for part in ("--set", override)]
-        done = self.finetui("replay", "tiny.toml", "--detach", "--set", f"run.name={name}", *sets)
+        done = self.finetui("replay", source, "--detach", "--set", f"run.name={name}", *sets)
         assert done.returncode == 0, done.stderr
         return self.run(f"{name}-1")
 

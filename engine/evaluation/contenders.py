@@ -1,0 +1,83 @@
+"""The models compared: the base, and the base with what was trained. One of them is in memory at a time.
+
+Not here: the weights' way to the folder, and training.
+"""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.plan import Plan
+from engine.recipe import Recipe
+from engine.run_dir import RunDir, read_json
+
+
+def precision(plan: Plan) -> tuple[str, str]:
+    """(type of the weights, autocast) for generating under a plan.
+
+    Where training casts to bfloat16 for every product, the weights are held in bfloat16 at once: the same
+    products without a cast per token. float16 keeps its autocast, whose float32 sums avoid overflow.
+    """
+    if plan.autocast == "bfloat16" and plan.dtype in ("float32", "bfloat16"):
+        return "bfloat16", "none"
+    return plan.dtype, plan.autocast
+
+
+@dataclass(slots=True)
+class Contenders:
+    """Loads what is asked for, and lets go of what cannot be used for it."""
+
+    run: RunDir
+    recipe: Recipe
+    plan: Plan
+    _base: Any = None
+
+    def base(self) -> Any:
+        """The base model, loaded once. Raises ModelError."""
+        if self._base is None:
+            self._base = self._load(Path(read_json(self.run.model)["folder"]), quantized=self.plan.method == "qlora")
+        return self._base
+
+    def tuned(self) -> Any:
+        """The trained model. It is built on the base where there is an adapter: `base` is used up."""
+        if self.plan.method == "full":
+            self.free()
+            return self._load(self.run.adapter, quantized=False)
+        model, self._base = self.base(), None
+        return with_adapter(model, self.run.adapter, merge=self.plan.method == "lora" and not self.plan.use_dora)
+
+    def free(self) -> None:
+        """Give back the memory of the base, on a card too."""
+        import torch
+
+        self._base = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _load(self, folder: Path, *, quantized: bool) -> Any:
+        from engine.training.model_loading import load_model
+
+        dtype, _ = precision(self.plan)
+        return load_model(
+            folder,
+            dtype=dtype,
+            quantization=self.recipe.model.bnb_4bit_quant_type if quantized else None,
+            double_quant=self.plan.double_quant,
+            compute_dtype=self.plan.autocast if self.plan.autocast != "none" else "float32",
+            attn_implementation=self.plan.attn_implementation,
+            device=self.plan.device,
+            trust_remote_code=self.recipe.model.trust_remote_code,
+        )
+
+
+def with_adapter(model: Any, folder: Path, *, merge: bool) -> Any:
+    """`model` with the adapter in `folder`, changed in place. Merged, it is as fast as the base alone."""
+    from peft import PeftModel
+
+    adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
+    # Its layers are built into the base, which takes the arguments that a loop of our own needs.
+    return (adapted.merge_and_unload() if merge else adapted.get_base_model()).eval()

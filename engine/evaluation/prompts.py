@@ -1,0 +1,45 @@
+"""What is asked: which test rows can be scored, and the turns put before a model for each of them.
+
+Not here: turning turns into tokens (`engine.training.rendering`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from data.conversation import Conversation, Example, Message
+from engine.evaluation.scoring import Scorer
+
+MAX_EXAMPLES = 16
+"""Examples in a prompt, however many groups there are: more would outgrow the context of small models."""
+
+
+def scorable(examples: Iterable[Example]) -> list[Conversation]:
+    """The rows that ask something. Plain text has no request, so there is nothing to answer."""
+    return [example for example in examples if isinstance(example, Conversation) and example.request.strip()]
+
+
+def question(row: Conversation, shots: Sequence[Conversation] = ()) -> tuple[Message, ...]:
+    """Everything before the last answer; `shots` stand as earlier turns, behind the system message."""
+    turns = row.messages[:-1]
+    start = 1 if turns[0].role == "system" else 0
+    earlier = [message for shot in shots for message in shot.messages if message.role != "system"]
+    return (*turns[:start], *earlier, *turns[start:])
+
+
+def one_per_group(train: Iterable[Example], scorer: Scorer) -> list[Conversation]:
+    """The training row with the shortest request of each group, by the group's name.
+
+    Of equal lengths the one earlier in its file. Of more than `MAX_EXAMPLES` groups the largest take part.
+    """
+    rows = scorable(train)
+    sizes = Counter(scorer.group_of(row.answer) for row in rows)
+    shortest: dict[str, Conversation] = {}
+    for row in rows:
+        group = scorer.group_of(row.answer)
+        held = shortest.get(group)
+        if held is None or (len(row.request), row.line) < (len(held.request), held.line):
+            shortest[group] = row
+    chosen = sorted(shortest, key=lambda group: (-sizes[group], group))[:MAX_EXAMPLES]
+    return [shortest[group] for group in sorted(chosen)]

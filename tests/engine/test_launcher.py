@@ -1,0 +1,70 @@
+"""When no supervisor is started. That one is started and outlives its starter is shown in tests/runs/."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from engine.errors import DiedError, RunDirError
+from engine.launcher import kill_group, launch
+from engine.liveness import ProcessIdentity, announce
+from engine.run_dir import RunDir
+
+HOLD = """
+import sys
+from pathlib import Path
+from engine.liveness import take_lock
+from engine.run_dir import RunDir
+lock = take_lock(RunDir(Path(sys.argv[1])))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDir:
+    return RunDir.create(tmp_path, "demo")
+
+
+def test_a_run_in_someones_charge_gets_no_second_supervisor(run: RunDir) -> None:
+    announce(run)
+    with pytest.raises(RunDirError, match=r"already has a supervisor \(alive\)") as told:
+        launch(run)
+    assert "finetui attach demo-1" in told.value.remedy
+    assert list(run.log.iterdir()) == []
+
+
+def test_a_run_that_another_host_may_hold_is_left_alone(run: RunDir) -> None:
+    elsewhere = asdict(ProcessIdentity.of(os.getpid())) | {"host": "elsewhere", "boot_id": "its own"}
+    run.supervisor.write_text(json.dumps(elsewhere))
+    with pytest.raises(RunDirError, match="unknown, on host elsewhere"):
+        launch(run)
+
+
+def test_a_supervisor_that_ends_before_it_takes_charge_is_told_with_its_log(run: RunDir) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-P", "-c", HOLD, str(run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    try:
+        with pytest.raises(DiedError, match="did not take charge") as told:
+            launch(run)
+    finally:
+        holder.kill()
+        holder.communicate()
+    log = run.log_file("supervisor")
+    assert str(log) in told.value.remedy
+    assert "another supervisor holds this run" in log.read_text()
+
+
+def test_signalling_a_group_that_is_gone_is_fine() -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""], start_new_session=True)
+    gone.wait()
+    kill_group(gone.pid, 9)

@@ -1,0 +1,115 @@
+"""Tokenized splits and untokenized rows on disk: what is written is what an attempt reads, cut to its length."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from data.conversation import Conversation, Example, Message, PlainText
+from engine.training.dataset_files import read_examples, read_split, write_examples, write_split
+from engine.training.rendering import IGNORED, Rendered
+
+X = IGNORED
+LONG = Rendered(3, [1, 2, 3, 4, 5, 6], [X, X, 3, 4, 5, 6], True)
+LATE = Rendered(4, [7, 8, 9, 10, 11], [X, X, X, X, 11], True)
+SHORT = Rendered(9, [12, 13], [X, 13], True)
+FIRST_ONLY = Rendered(10, [14, 15, 16], [14, X, X], False)
+ONE_TOKEN = Rendered(11, [17], [17], False)
+
+
+def read(folder: Path, max_length: int, on_overflow: str = "truncate") -> list[tuple[list[int], list[int]]]:
+    split = read_split(folder, "train", max_length=max_length, on_overflow=on_overflow)
+    return [(row["input_ids"], row["labels"]) for row in split]
+
+
+def test_what_is_written_is_read_back_in_order(tmp_path: Path) -> None:
+    write_split(tmp_path, "train", [LONG, LATE, SHORT])
+    assert read(tmp_path, 100) == [(row.input_ids, row.labels) for row in (LONG, LATE, SHORT)]
+
+
+def test_a_row_too_long_keeps_its_first_tokens(tmp_path: Path) -> None:
+    write_split(tmp_path, "train", [LONG, SHORT])
+    assert read(tmp_path, 4) == [([1, 2, 3, 4], [X, X, 3, 4]), ([12, 13], [X, 13])]
+    assert read(tmp_path, 6)[0] == (LONG.input_ids, LONG.labels), "exactly as long as allowed is not too long"
+
+
+def test_a_row_whose_trained_tokens_are_cut_away_is_left_out(tmp_path: Path) -> None:
+    write_split(tmp_path, "train", [LATE, SHORT])
+    assert read(tmp_path, 4) == [([12, 13], [X, 13])]
+    assert len(read(tmp_path, 5)) == 2
+
+
+def test_a_label_that_is_never_scored_does_not_keep_a_row(tmp_path: Path) -> None:
+    """Nothing predicts the first token of a row."""
+    write_split(tmp_path, "train", [FIRST_ONLY, ONE_TOKEN, SHORT])
+    assert read(tmp_path, 100) == [([12, 13], [X, 13])]
+
+
+def test_a_row_too_long_is_dropped_where_the_recipe_says_so(tmp_path: Path) -> None:
+    write_split(tmp_path, "train", [LONG, LATE, SHORT])
+    assert [ids for ids, _ in read(tmp_path, 5, "drop")] == [LATE.input_ids, SHORT.input_ids]
+
+
+def test_an_empty_split_is_a_split(tmp_path: Path) -> None:
+    write_split(tmp_path, "train", [])
+    split = read_split(tmp_path, "train", max_length=8, on_overflow="truncate")
+    assert len(split) == 0
+    assert split.column_names == ["input_ids", "labels"]
+
+
+def test_the_hash_is_of_the_tokens_and_not_of_the_file(tmp_path: Path) -> None:
+    first = write_split(tmp_path, "train", [LONG, SHORT])
+    assert write_split(tmp_path, "again", iter([LONG, SHORT])) == first
+    table = pq.read_table(tmp_path / "train.parquet")
+    assert table.column_names == ["line", "input_ids", "labels"]
+    assert table["line"].to_pylist() == [3, 9]
+    moved = Rendered(50, SHORT.input_ids, SHORT.labels, True)
+    assert write_split(tmp_path, "moved", [LONG, moved]) == first, "where a row stood changes nothing that is trained"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [SHORT, LONG],
+        [LONG],
+        [LONG, SHORT, SHORT],
+        [LONG, Rendered(9, [12, 14], [X, 14], True)],
+        [LONG, Rendered(9, [12, 13], [12, 13], True)],
+    ],
+)
+def test_the_hash_changes_with_order_number_tokens_and_labels(tmp_path: Path, rows: list[Rendered]) -> None:
+    assert write_split(tmp_path, "other", rows) != write_split(tmp_path, "train", [LONG, SHORT])
+
+
+UGLY: list[Example] = [
+    Conversation((Message("system", "[x] \x1b[31m"), Message("user", 'a "b"\r\nc\t'), Message("assistant", "d\n")), 2),
+    PlainText("one\u2028two\u2029three\x85four\x0cfive\x1csix", 3),
+    PlainText("中文 🙂 ünï\\ud800", 4),
+]
+
+
+def test_rows_survive_the_way_to_disk_whatever_is_in_them(tmp_path: Path) -> None:
+    write_examples(tmp_path / "test.jsonl", UGLY)
+    assert read_examples(tmp_path / "test.jsonl") == UGLY
+    write_examples(tmp_path / "none.jsonl", [])
+    assert read_examples(tmp_path / "none.jsonl") == []
+
+
+def test_rows_are_utf_8_in_any_locale(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from data.conversation import PlainText\n"
+        "from engine.training.dataset_files import read_examples, write_examples\n"
+        "path = Path(sys.argv[1]); write_examples(path, [PlainText('\\u4e2d\\u6587', 1)])\n"
+        "assert read_examples(path) == [PlainText('\\u4e2d\\u6587', 1)]"
+    )
+    # Without its coercion to UTF-8, Python opens files in ASCII under this locale.
+    environment = os.environ | {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-P", "-c", code, str(tmp_path / "test.jsonl")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "中文" in (tmp_path / "test.jsonl").read_text(encoding="utf-8")
