@@ -154,13 +154,9 @@ def _base(recipe: Recipe, hardware: Hardware) -> Plan:
     reasons.append(("num_threads", "usable cores"))
     sdpa = recipe.model.attn_implementation == "auto"
     reasons.append(("attn_implementation", "sdpa works on every device" if sdpa else "the recipe asks for it"))
-    notes = []
-    if gpu is None:
-        reasons.append(("device", hardware.gpu_note or "no NVIDIA card"))
-        if training.optim == "paged_adamw_8bit":
-            notes.append("paged_adamw_8bit pages nothing without a card; the 8-bit state is kept")
-    else:
-        reasons.append(("device", f"most free memory: {format_bytes(gpu.free_bytes)}"))
+    targets = adapter.target_modules if isinstance(adapter.target_modules, str) else tuple(adapter.target_modules)
+    no_card = hardware.gpu_note or "no NVIDIA card"
+    reasons.append(("device", f"most free memory: {format_bytes(gpu.free_bytes)}" if gpu else no_card))
     return Plan(
         device="cpu" if gpu is None else "cuda:0",
         device_name=hardware.cpu_name if gpu is None else gpu.name,
@@ -174,9 +170,7 @@ def _base(recipe: Recipe, hardware: Hardware) -> Plan:
         r=adapter.r,
         lora_alpha=adapter.lora_alpha,
         lora_dropout=adapter.lora_dropout,
-        target_modules=adapter.target_modules
-        if isinstance(adapter.target_modules, str)
-        else tuple(adapter.target_modules),
+        target_modules=targets,
         use_rslora=adapter.use_rslora,
         use_dora=adapter.use_dora,
         double_quant=recipe.model.bnb_4bit_use_double_quant,
@@ -190,8 +184,14 @@ def _base(recipe: Recipe, hardware: Hardware) -> Plan:
         expandable_segments=False,
         num_threads=hardware.num_cores,
         reasons=tuple(reasons),
-        notes=tuple(notes),
+        notes=_notes(recipe, gpu),
     )
+
+
+def _notes(recipe: Recipe, gpu: Gpu | None) -> tuple[str, ...]:
+    if gpu is None and recipe.training.optim == "paged_adamw_8bit":
+        return ("paged_adamw_8bit pages nothing without a card; the 8-bit state is kept",)
+    return ()
 
 
 def _because(chosen: Plan, name: str, reason: str, memory: MemoryPrediction | None) -> Plan:

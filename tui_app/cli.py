@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
-import importlib.metadata
 import io
 import os
 import sys
@@ -20,7 +19,6 @@ from pathlib import Path
 from engine.environment import silence_telemetry
 from engine.errors import FinetuiError
 from engine.run_dir import finetui_home
-from tui_app.plain import printable
 
 INTERRUPTED = 130
 EPILOG = """exit codes: 0 done and checked, 2 bad recipe or command line, 3 data, 4 model,
@@ -28,11 +26,20 @@ EPILOG = """exit codes: 0 done and checked, 2 bad recipe or command line, 3 data
 9 run not usable, 10 doctor found a fault, 130 Ctrl-C"""
 
 
+class _Version(argparse.Action):
+    """Looked up only when it is asked for: reading an installed distribution takes as long as `finetui status`."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        parser.exit(message=f"finetui {version('finetui')}\n")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Every command with its options."""
     parser = argparse.ArgumentParser(
         prog="finetui",
-        usage="finetui [--version] COMMAND ...      more: finetui COMMAND --help",
+        usage="finetui [-h] [--version] COMMAND ...",
         description="From a model and some rows to a tuned model, in a run that outlives your terminal.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -40,9 +47,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     # Both stand in the usage line: with a section of their own the page would not fit 24 lines.
     parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
-    version = f"finetui {importlib.metadata.version('finetui')}"
-    parser.add_argument("--version", action="version", version=version, help=argparse.SUPPRESS)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", prog="finetui")
+    parser.add_argument("--version", action=_Version, nargs=0, help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND [--help]", prog="finetui")
     _starting(commands)
     _looking(commands)
     _steering(commands)
@@ -65,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module = importlib.import_module(f"tui_app.commands.{options.module}")
         return int(module.COMMANDS[options.command](options))
     except FinetuiError as fault:
-        print(f"finetui: {printable(str(fault))}", file=sys.stderr)  # noqa: T201
+        tell(f"finetui: {fault}")
         return fault.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -74,10 +80,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as fault:  # noqa: BLE001 - the process edge: a traceback belongs in a file, not on the screen
-        told = f"finetui hit an unexpected {type(fault).__name__}: {fault}"
-        print(printable(told), file=sys.stderr)  # noqa: T201
-        print(f"This is a defect; please report it with {write_traceback()}", file=sys.stderr)  # noqa: T201
+        tell(f"finetui hit an unexpected {type(fault).__name__}: {fault}")
+        tell(f"This is a defect; please report it with {write_traceback()}")
         return FinetuiError.exit_code
+
+
+def tell(text: str) -> None:
+    """Say it to the person at the terminal; control characters of a file name or a row are shown, not obeyed."""
+    from tui_app.plain import printable
+
+    print(printable(text), file=sys.stderr)  # noqa: T201
 
 
 def write_traceback() -> Path:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.errors import RunDirError
 from engine.plan import Plan
 from engine.recipe import Recipe
 from engine.run_dir import RunDir, read_json
@@ -75,9 +76,20 @@ class Contenders:
 
 
 def with_adapter(model: Any, folder: Path, *, merge: bool) -> Any:
-    """`model` with the adapter in `folder`, changed in place. Merged, it is as fast as the base alone."""
-    from peft import PeftModel
+    """`model` with the adapter in `folder`, changed in place. Merged, it is as fast as the base alone.
 
-    adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
+    Raises RunDirError when the adapter cannot be read.
+    """
+    from peft import PeftModel
+    from safetensors import SafetensorError
+
+    try:
+        adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as fault:
+        raise RunDirError(
+            f"The trained adapter in {folder} cannot be read: {fault}",
+            means="A file of it was changed, cut short or removed since training wrote and checked it.",
+            remedy="Remove that folder, then `finetui resume` the run: it is made again from the last checkpoint.",
+        ) from fault
     # Its layers are built into the base, which takes the arguments that a loop of our own needs.
     return (adapted.merge_and_unload() if merge else adapted.get_base_model()).eval()

@@ -18,7 +18,10 @@ from engine.events import WarningRaised, clip
 def generate_within_memory(
     model: Any, prompts: dict[int, list[int]], limits: Limits, writer: EventWriter
 ) -> Iterator[tuple[int, list[int]]]:
-    """The same as `generate`, by row, with half the batch when memory runs out. Raises OutOfMemoryError when one row is too much."""
+    """(row, new token ids) as `generate` gives them, with half the batch once memory runs out.
+
+    Raises OutOfMemoryError when one row is too much.
+    """
     import gc
 
     import torch

@@ -16,7 +16,7 @@ from transformers.masking_utils import sdpa_mask
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 NAME = "finetui_segments"
-PROBE_LENGTHS = (24, 40)
+PROBE_LENGTHS = (8, 12)
 EXACT, ROUNDED = 1e-3, 1e-1
 """Largest relative difference of a hidden state that rounding explains: in float32, and in 16 bits."""
 
@@ -63,7 +63,7 @@ def misjoined_because(model: Any) -> str:
     exact = expected.dtype == torch.float32 and not getattr(model, "is_quantized", False)
     if difference <= (EXACT if exact else ROUNDED):
         return ""
-    return f"joined rows come out {difference:.2e} different from the same rows alone"
+    return f"joined rows come out {difference:.0%} different from the same rows alone"
 
 
 def _on(value: Any, device: torch.device) -> Any:

@@ -25,14 +25,13 @@ HERE = dataclasses.replace(read_hardware(), gpus=(), gpu_note="no NVIDIA card", 
 def machine_of(preset: Preset) -> Hardware:
     """The machine that the preset's own sentence names: its card, the card's size, or so much RAM."""
     sentence = preset.recipe().hardware
-    if "NVIDIA" not in sentence:
-        (ram,) = re.findall(r"(\d+ GiB) of free RAM", sentence)
-        return dataclasses.replace(HERE, ram_available_bytes=parse_bytes(ram))
-    if named := re.search(r"for example an? ([\w ]+)\.", sentence):
-        known = {"T4": "t4", "RTX 3050": "rtx3050-6gb"}
-        return emulate(HERE, known[named[1]])
-    (size,) = re.findall(r"NVIDIA card with (\d+ GB)", sentence)
-    return emulate(HERE, size)
+    if named := re.search(r"for example an? ([^.]+)\.", sentence):
+        return emulate(HERE, named[1])
+    if sized := re.search(r"NVIDIA card with (\d+ GB)", sentence):
+        return emulate(HERE, sized[1])
+    ram = re.search(r"(\d+ GiB) of free RAM", sentence)
+    assert ram, 'name the machine: "NVIDIA card with 8 GB", "for example a T4.", or "6 GiB of free RAM"'
+    return dataclasses.replace(HERE, ram_available_bytes=parse_bytes(ram[1]))
 
 
 def test_every_file_of_the_catalog_is_a_preset() -> None:
@@ -67,9 +66,7 @@ def test_a_preset_plans_on_the_machine_it_names_without_network_or_download(pres
     shape, _ = shape_for(recipe, Path.cwd())
     chosen = plan(recipe, machine_of(preset), shape)
     assert chosen.memory is not None
-    if (
-        chosen.memory.verdict == "will not fit"
-    ):  # as its source knew: then the rungs it names must lead to a plan that fits
+    if chosen.memory.verdict == "will not fit":  # as its source knew: the rungs it names lead to a plan that fits
         found = next_plan(chosen, recipe.ladder, shape)
         assert found is not None
         chosen = found[0]

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from engine import errors
 from engine.errors import RecipeError
 from engine.recipe import FOREIGN_KEYS, Recipe, field_names, schema
 
@@ -108,22 +107,3 @@ def test_a_field_without_a_default_is_named_when_it_lacks() -> None:
                     del values[section][field]
                     with pytest.raises(RecipeError, match=rf"{section}\.{field}: is missing"):
                         Recipe.from_values(values)
-
-
-def test_every_error_has_an_exit_code_and_each_code_means_one_thing() -> None:
-    codes = errors.EXIT_CODES
-    classes = {
-        name: value.exit_code
-        for name, value in vars(errors).items()
-        if isinstance(value, type) and issubclass(value, errors.FinetuiError)
-    }
-    assert codes == classes
-    assert len(set(codes.values())) == len(codes)
-    assert not {0, 130} & set(codes.values())
-
-
-def test_the_page_that_draws_the_error_tree_names_every_error_with_its_code() -> None:
-    page = errors.__doc__ or ""
-    for name, code in errors.EXIT_CODES.items():
-        (line,) = (line for line in page.splitlines() if f" {name} " in line)
-        assert line.partition(name)[2].split()[0] == str(code)

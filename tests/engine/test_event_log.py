@@ -79,9 +79,10 @@ def test_a_line_of_4096_bytes_is_written_and_one_more_is_refused(tmp_path: Path)
     assert steps(tmp_path) == [1]
 
 
-def test_a_writer_killed_at_any_moment_leaves_whole_lines_and_its_successor_counts_on(tmp_path: Path) -> None:
+def test_a_writer_killed_at_any_moment_costs_at_most_its_last_line_and_its_successor_counts_on(tmp_path: Path) -> None:
     path, reader, seen = tmp_path / "attempt-1.jsonl", EventReader(tmp_path), []
-    for num_lines in (1, 2, 5, 17, 40, 3, 1, 90, 8, 4):
+    kills = (1, 2, 5, 17, 40, 3, 1, 90, 8, 4)
+    for num_lines in kills:
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", WRITE_WITHOUT_END, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
@@ -94,7 +95,7 @@ def test_a_writer_killed_at_any_moment_leaves_whole_lines_and_its_successor_coun
         seen += reader.poll()
     assert [stamped.seq for stamped in seen] == list(range(len(seen)))
     assert len(seen) >= 171
-    assert reader.num_bad_lines == 0
+    assert reader.num_bad_lines <= len(kills)
 
 
 @pytest.mark.parametrize("cut", range(1, 40, 3))

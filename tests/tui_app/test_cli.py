@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import os
 import re
@@ -178,3 +179,10 @@ def test_a_defect_shows_one_line_and_keeps_its_traceback_in_a_file(own_machine: 
     assert "finetui hit an unexpected IsADirectoryError" in done.stderr
     assert "Traceback" not in done.stderr
     assert "Traceback" in (own_machine / "last-error.txt").read_text()
+
+
+def test_the_version_is_that_of_the_installed_distribution(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["--version"])
+    assert left.value.code == 0
+    assert capsys.readouterr().out == f"finetui {importlib.metadata.version('finetui')}\n"
