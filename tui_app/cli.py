@@ -32,7 +32,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
 
-        parser.exit(message=f"finetui {version('finetui')}\n")
+        print(f"finetui {version('finetui')}")  # noqa: T201
+        parser.exit()
 
 
 def build_parser() -> argparse.ArgumentParser:

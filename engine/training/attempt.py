@@ -84,7 +84,7 @@ def attempt(run: RunDir, number: int, writer: EventWriter, stop: StopFlag) -> in
             reason = callback.stopped_because or "a signal asked for it"
             writer.write(TrainingEnded(outcome="stopped", step=trainer.state.global_step, reason=reason))
             return 0
-        if trainer.eval_dataset is not None:
+        if trainer.eval_dataset is not None and callback.evaluated_at != trainer.state.global_step:
             callback.phase = "eval"
             trainer.evaluate()
         callback.phase = "save"

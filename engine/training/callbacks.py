@@ -55,6 +55,7 @@ class RunCallback(TrainerCallback):
         self.stop_asked, self.take_num_tokens = stop_asked, take_num_tokens
         self.stopped_because = ""
         self.phase = "load"
+        self.evaluated_at = -1
         self.paused = False
         self.waiting_for_save: list[Command] = []
         self._sealed_step = -1
@@ -127,6 +128,7 @@ class RunCallback(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         if metrics:
+            self.evaluated_at = state.global_step
             self.writer.write(
                 EvalLogged(
                     step=state.global_step,

@@ -129,12 +129,7 @@ def load_model(
     check_folder(folder)
     options: dict[str, Any] = {"dtype": torch_dtype(dtype)}
     if quantization is not None:
-        options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type=quantization,
-            bnb_4bit_use_double_quant=double_quant,
-            bnb_4bit_compute_dtype=torch_dtype(compute_dtype or dtype),
-        )
+        options["quantization_config"] = _four_bits(quantization, double_quant, compute_dtype or dtype)
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -162,6 +157,15 @@ def load_model(
     check_complete(folder, info)
     assert isinstance(model, PreTrainedModel)
     return model
+
+
+def _four_bits(code: str, double_quant: bool, compute_dtype: str) -> BitsAndBytesConfig:
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=code,
+        bnb_4bit_use_double_quant=double_quant,
+        bnb_4bit_compute_dtype=torch_dtype(compute_dtype),
+    )
 
 
 def torch_dtype(name: str) -> torch.dtype:

@@ -11,12 +11,13 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from data.conversation import Example
-from data.preparation import DataRequest, Prepared, prepare
+from data.errors import DataError
+from data.preparation import DataRequest, Prepared, Rejection, prepare
 from data.receipt import Receipt, TokenCount, build_receipt, check_receipt
 from engine import replaying
 from engine.errors import ChangedError
@@ -74,8 +75,7 @@ def prepare_run(run: RunDir, writer: EventWriter) -> int:
     tokenizer = load_tokenizer(model.folder, trust_remote_code=recipe.model.trust_remote_code)
     rendering = rendering_for(recipe.data.rendering, tokenizer)
     renderer = Renderer(tokenizer, rendering, recipe.data.completion_only_loss)
-    splits = {"train": rows.train, "eval": rows.eval}
-    rendered = {name: [renderer.render(example) for example in examples] for name, examples in splits.items()}
+    rows, rendered = render_splits(rows, renderer)
     receipt = receipt_of(recipe, rows, rendered["train"])
     write_atomic(run.receipt, json.dumps(receipt.to_json(), indent=1, ensure_ascii=False))
     check_receipt(receipt)
@@ -100,6 +100,40 @@ def prepare_run(run: RunDir, writer: EventWriter) -> int:
         )
     )
     return 0
+
+
+def render_splits(rows: Prepared, renderer: Renderer) -> tuple[Prepared, dict[str, list[Rendered]]]:
+    """Train and eval rows as tokens. A row that the chat template refuses is rejected, in any split.
+
+    Raises the first refusal when no training row is left: then the rows are not at fault, the template is.
+    """
+    rendered: dict[str, list[Rendered]] = {}
+    kept: dict[str, tuple[Example, ...]] = {}
+    refused: list[DataError] = []
+    rejected = list(rows.rejected)
+    source = rows.files[0].name if len(rows.files) == 1 else "all files counted together"
+    for name in ("train", "eval", "test"):
+        good: list[tuple[Example, Rendered]] = []
+        for example in getattr(rows, name):
+            try:
+                good.append((example, renderer.render(example)))
+            except DataError as fault:
+                refused.append(fault)
+                rejected.append(Rejection(example.line, "refused by the chat template", source))
+        kept[name] = tuple(example for example, _ in good)
+        rendered[name] = [row for _, row in good]
+    if refused and not kept["train"]:
+        raise refused[0]
+    lines = {example.line for example in kept["test"]}
+    left = replace(
+        rows,
+        train=kept["train"],
+        eval=kept["eval"],
+        test=kept["test"],
+        unseen=frozenset(line for line in rows.unseen if line in lines),
+        rejected=tuple(rejected),
+    )
+    return left, {name: rendered[name] for name in ("train", "eval")}
 
 
 def receipt_of(recipe: Recipe, rows: Prepared, rendered: Sequence[Rendered]) -> Receipt:
