@@ -65,5 +65,5 @@ def died(run: RunDir, name: str, exit_code: int) -> errors.DiedError:
     return errors.DiedError(
         f"The process {name} {how} without saying why.",
         means=f"Checkpoints written before are intact.{hint}",
-        remedy=f"Look at {run.log_file(name)}; `finetui resume {run.name}` goes on from the newest checkpoint.",
+        remedy=f"Look at {run.log_file(name)}; `finetui resume {run.reference}` goes on from the newest checkpoint.",
     )

@@ -95,6 +95,11 @@ def newest(folder: Path, key: dict[str, Any]) -> tuple[Checkpoint | None, list[s
     return None, passed_over
 
 
+def steps(folder: Path) -> list[int]:
+    """The step of every checkpoint that is visible, usable or not."""
+    return [step for path in folder.glob("checkpoint-*") if (step := _step(path)) >= 0]
+
+
 def prune(folder: Path, keep: int) -> None:
     """Remove what was never finished and all but the newest `keep` checkpoints."""
     shutil.rmtree(folder / STAGING, ignore_errors=True)

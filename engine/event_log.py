@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -29,8 +30,9 @@ killed while writing without pause left half a line, and 3 of 40 with lines of 2
 def encode(stamped: Stamped) -> bytes:
     """One line, newline included. Raises ValueError beyond `MAX_LINE_BYTES`: use a side file."""
     head = {"v": VERSION, "seq": stamped.seq, "time": round(stamped.time, 4), "writer": stamped.writer}
-    body = {"event": type(stamped.event).__name__, **dataclasses.asdict(stamped.event)}
-    text = json.dumps(head | body, ensure_ascii=False, separators=(",", ":"))
+    values = {name: _plain(value) for name, value in dataclasses.asdict(stamped.event).items()}
+    body = {"event": type(stamped.event).__name__, **values}
+    text = json.dumps(head | body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     # A file name that is no UTF-8 reaches Python as lone surrogates; escaped, JSON carries them unharmed.
     line = text.encode(errors="backslashreplace") + b"\n"
     if len(line) > MAX_LINE_BYTES:
@@ -56,7 +58,14 @@ def decode(line: bytes) -> Stamped | None:
         raise ValueError(f"event line lacks a field: {fault}") from fault
 
 
+def _plain(value: Any) -> Any:
+    """JSON has no NaN and no infinity; a loss that diverged is written as {"nonfinite": "nan"}."""
+    return {"nonfinite": str(value)} if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _freeze(value: Any) -> Any:
+    if isinstance(value, dict) and set(value) == {"nonfinite"}:
+        return float(value["nonfinite"])
     return tuple(_freeze(item) for item in value) if isinstance(value, list) else value
 
 

@@ -60,7 +60,7 @@ def _optimizer_8bit(plan: Plan, _: LadderSection) -> Plan | None:
 
 
 def _base_4bit(plan: Plan, _: LadderSection) -> Plan | None:
-    return replace(plan, method="qlora") if plan.method == "lora" else None
+    return replace(plan, method="qlora") if plan.method == "lora" and plan.four_bit_available else None
 
 
 def _halve_max_length(plan: Plan, limits: LadderSection) -> Plan | None:

@@ -38,7 +38,7 @@ def launch(run: RunDir, *, resumed: bool = False) -> Launched:
         raise RunDirError(
             f"Run {run.name} already has a supervisor ({state}).",
             means="Two would spoil each other's checkpoints.",
-            remedy=f"Look at it with `finetui attach {run.name}`, or end it with `finetui stop {run.name}`.",
+            remedy=f"Look at it with `finetui attach {run.reference}`, or end it with `finetui stop {run.reference}`.",
         )
     arguments = [str(run.path), *(["--resumed"] if resumed else [])]
     with run.log_file("supervisor").open("ab") as log:

@@ -49,6 +49,7 @@ class Plan:
     padding_free: bool
     optim: str
     expandable_segments: bool
+    four_bit_available: bool = True
     num_threads: int
     reasons: tuple[tuple[str, str], ...] = ()
     """(field, why it has this value) for every value the plan chose."""
@@ -182,6 +183,7 @@ def _base(recipe: Recipe, hardware: Hardware) -> Plan:
         padding_free=padding_free,
         optim=training.optim,
         expandable_segments=False,
+        four_bit_available=hardware.four_bit.available,
         num_threads=hardware.num_cores,
         reasons=tuple(reasons),
         notes=_notes(recipe, gpu),

@@ -162,6 +162,9 @@ def cross_problems(recipe: Recipe) -> list[Problem]:
                 'Choose "lora" or "qlora", or turn them off.',
             )
         )
+    if adapter.method == "full" and recipe.model.dtype == "float16":
+        text = "full training in float16 weights cannot be scaled: the gradient scaler needs float32 ones."
+        found.append(Problem("model.dtype", text, 'Use "auto" or "float32".'))
     if isinstance(adapter.target_modules, list) and not adapter.target_modules:
         found.append(Problem("adapter.target_modules", "names no layer.", 'Use "all-linear" or name some.'))
     if recipe.memory.limit is not None:

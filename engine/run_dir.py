@@ -82,6 +82,11 @@ class RunDir:
         return self.path.name
 
     @property
+    def reference(self) -> str:
+        """What names this run on the command line: its name, or its path where it lies elsewhere."""
+        return self.name if self.path.parent == (finetui_home() / "runs").resolve() else str(self.path)
+
+    @property
     def recipe(self) -> Path:
         return self.path / "recipe.toml"
 

@@ -68,7 +68,7 @@ class Supervisor:
         self.offline = recipe.model.offline
         self.writer.write(
             RunStarted(
-                run=self.run.name,
+                run=self.run.reference,
                 recipe=recipe.title or self.run.name,
                 resumed=self.resumed,
                 host=os.uname().nodename,
@@ -243,6 +243,8 @@ class Supervisor:
             elif command.command == "abort":
                 self.stop_requests = max(self.stop_requests, 1)
                 self.request_stop()
+            elif command.command == "unreadable":
+                status, reason = "refused", "it is no command"
             else:
                 status, reason = "refused", "nothing is being trained at the moment"
             self.writer.write(
@@ -259,8 +261,7 @@ class Supervisor:
         return Plan.from_json(read_json(self.run.plan(self.run.latest_plan_number())))
 
     def newest_step(self) -> int:
-        steps = [int(path.name.partition("-")[2]) for path in self.run.checkpoints.glob("checkpoint-*")]
-        return max(steps, default=0)
+        return max(checkpoints.steps(self.run.checkpoints), default=0)
 
     def kept(self) -> str:
         step = self.newest_step()
@@ -292,6 +293,19 @@ def out_of_memory(plan: Plan, outcome: Outcome, why: str) -> OutOfMemoryError:
     )
 
 
+def refuse_leftovers(run: RunDir, writer: EventWriter) -> None:
+    """Commands that an earlier supervisor never saw were not meant for this one."""
+    for command in control.claim(run):
+        writer.write(
+            CommandAcknowledged(
+                command_id=command.command_id,
+                command=command.command,
+                status="refused",
+                reason="it was meant for an earlier process",
+            )
+        )
+
+
 def main(arguments: list[str]) -> int:
     run = RunDir(Path(arguments[0]))
     lock = take_lock(run)
@@ -302,6 +316,7 @@ def main(arguments: list[str]) -> int:
     supervisor = Supervisor(run, writer, resumed="--resumed" in arguments)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: supervisor.request_stop())
+    refuse_leftovers(run, writer)
     announce(run)
     return at_run_edge(supervisor.supervise, writer)
 

@@ -40,7 +40,7 @@ class Follower:
 
     @staticmethod
     def of(run: RunDir) -> Follower:
-        return Follower(run, RunState(run=run.name), EventReader(run.events))
+        return Follower(run, RunState(run=run.reference), EventReader(run.events))
 
     def catch_up(self) -> list[tuple[Stamped, RunState]]:
         """Everything written since the last look."""
@@ -73,7 +73,7 @@ def watch(run: RunDir, *, as_json: bool, skip_starts: int = 0) -> int:
             if num_starts > skip_starts:
                 show(run, stamped, state, as_json=as_json)
     except KeyboardInterrupt:
-        print(f"\ndetached; run {run.name} goes on. Watch it: finetui attach {run.name}", file=sys.stderr)  # noqa: T201
+        print(f"\ndetached; run {run.name} goes on. Watch it: finetui attach {run.reference}", file=sys.stderr)  # noqa: T201
         return INTERRUPTED
     stream = sys.stderr if as_json else sys.stdout
     for line in ending(follower.state, str(run.path), str(run.log)):

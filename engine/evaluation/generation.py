@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,10 +56,29 @@ def generate(model: Any, prompts: Sequence[Sequence[int]], limits: Limits) -> It
         yield from _by_equal_length(model, prompts, order, limits)
         return
     prefix = common_prefix(prompts)
-    decoder = _Decoder(model, limits, prefix)
-    for start in range(0, len(order), limits.batch_size):
-        rows = order[start : start + limits.batch_size]
-        yield from decoder.answer(rows, [prompts[row][len(prefix) :] for row in rows])
+    with compact_head_input(model):
+        decoder = _Decoder(model, limits, prefix)
+        for start in range(0, len(order), limits.batch_size):
+            rows = order[start : start + limits.batch_size]
+            yield from decoder.answer(rows, [prompts[row][len(prefix) :] for row in rows])
+
+
+@contextmanager
+def compact_head_input(model: Any) -> Iterator[None]:
+    """Hand the head the last positions as one block while this lasts.
+
+    They come as a strided slice, and for weights without a gradient torch then copies the head once per row:
+    1.8 GB and 3 s for 32 rows of a 135M model.
+    """
+    head = model.get_output_embeddings()
+    if head is None:
+        yield
+        return
+    hook = head.register_forward_pre_hook(lambda _module, arguments: (arguments[0].contiguous(), *arguments[1:]))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def common_prefix(prompts: Sequence[Sequence[int]]) -> Sequence[int]:

@@ -79,7 +79,7 @@ def resume(options: argparse.Namespace) -> int:
     if isinstance(state_of(run).final, RunFinished):
         raise RunDirError(
             f"Run {run.name} is finished; there is nothing to go on with.",
-            remedy=f"Do it again as a new run: finetui replay {run.name}",
+            remedy=f"Do it again as a new run: finetui replay {run.reference}",
         )
     num_starts = sum(isinstance(stamped.event, RunStarted) for stamped in read_events(run.events))
     launch(run, resumed=True)
@@ -93,7 +93,7 @@ def started(run: RunDir, options: argparse.Namespace, *, skip_starts: int = 0) -
     if options.json:
         print(json.dumps({"run": run.name, "path": str(run.path)}))
     else:
-        print(f"run {run.name} goes on by itself.\nWatch it: finetui attach {run.name}")
+        print(f"run {run.name} goes on by itself.\nWatch it: finetui attach {run.reference}")
     return 0
 
 

@@ -24,7 +24,7 @@ def steer(options: argparse.Namespace) -> int:
     if liveness(run) == "dead":
         raise RunDirError(
             f"Run {run.name} is not running, so it cannot {options.command}.",
-            remedy=f"See how it stands: finetui status {run.name}",
+            remedy=f"See how it stands: finetui status {run.reference}",
         )
     follower = Follower.of(run)
     follower.catch_up()
@@ -72,7 +72,7 @@ def wait_for(run: RunDir, follower: Follower, sent: Command) -> int:
     raise RunDirError(
         f"Run {run.name} has not obeyed {sent.command} within {WAIT_SECONDS:.0f} s.",
         means="It is between two steps that take long, or it hangs. The command stays there.",
-        remedy=f"Watch it with `finetui attach {run.name}`; a second `finetui stop {run.name}` ends it at once.",
+        remedy=f"Watch it: finetui attach {run.reference}. A second `finetui stop` of it ends it at once.",
     )
 
 

@@ -40,7 +40,10 @@ def phase_of(state: RunState, alive: str) -> str:
 def runs(options: argparse.Namespace) -> int:
     found = [(run, state_of(run)) for run in list_runs()]
     for run, state in found:
-        phase = phase_of(state, liveness(run))
+        try:
+            phase = phase_of(state, liveness(run))
+        except RunDirError:
+            phase = "damaged"
         if options.json:
             print(json.dumps({"run": run.name, "phase": phase, "step": state.step, "path": str(run.path)}))
             continue

@@ -84,6 +84,7 @@ def rig(tmp_path: Path, tiny_model_folder: Path) -> Callable[..., Rig]:
         rendering: str = "chat",
         autocast: str = "none",
         method: str = "lora",
+        use_dora: bool = False,
         **evaluation: Any,
     ) -> Rig:
         settings = {
@@ -96,7 +97,7 @@ def rig(tmp_path: Path, tiny_model_folder: Path) -> Callable[..., Rig]:
         values = {
             "model": {"name_or_path": str(tiny_model_folder)},
             "data": {"dataset": "rows.jsonl"},
-            "adapter": {"method": method, "r": 4},
+            "adapter": {"method": method, "r": 4, "use_dora": use_dora},
             "evaluation": settings | evaluation,
         }
         recipe = Recipe.from_values(values)
@@ -111,13 +112,13 @@ def rig(tmp_path: Path, tiny_model_folder: Path) -> Callable[..., Rig]:
         renderer = Renderer(load_tokenizer(tiny_model_folder), rendering, True)
         prepared = {"rendering": rendering, "stop_ids": renderer.stop_ids(), "test": {"unseen": [101, 112]}}
         run.prepared.write_text(json.dumps(prepared))
-        save_result(run, tiny_model_folder, method)
+        save_result(run, tiny_model_folder, recipe.adapter.method, use_dora=use_dora)
         return Rig(run, recipe, settled)
 
     return make
 
 
-def save_result(run: RunDir, base: Path, method: str) -> None:
+def save_result(run: RunDir, base: Path, method: str, *, use_dora: bool) -> None:
     """A result that answers otherwise than its base: an adapter whose B is not zero, or a whole other model."""
     import torch
     from peft import LoraConfig, get_peft_model
@@ -131,7 +132,7 @@ def save_result(run: RunDir, base: Path, method: str) -> None:
             for parameter in model.parameters():
                 parameter.add_(torch.randn_like(parameter) * 0.1)
     else:
-        config = LoraConfig(r=4, lora_alpha=32, target_modules="all-linear", init_lora_weights=False)
+        config = LoraConfig(r=4, lora_alpha=32, target_modules="all-linear", init_lora_weights=False, use_dora=use_dora)
         model = get_peft_model(model, config)
     model.save_pretrained(run.adapter)
     load_tokenizer(base).save_pretrained(run.adapter)

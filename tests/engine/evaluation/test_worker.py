@@ -180,3 +180,12 @@ def test_a_run_whose_adapter_is_damaged_ends_with_its_reason_in_the_log(rig: Cal
     assert done.returncode == 9, done.stderr
     assert "adapter" in made.events()[-1].happened
     assert not (made.run.answers / "done.json").exists()
+
+
+@pytest.mark.parametrize("kind", ["a 4-bit base", "DoRA"])
+def test_an_adapter_that_is_not_merged_is_scored_beside_its_base(rig: Callable[..., Any], kind: str) -> None:
+    made = rig(method="qlora") if kind == "a 4-bit base" else rig(use_dora=True)
+    evaluate(made.run, made.writer())
+    base, tuned = ([row["answer"] for row in made.answers(name)] for name in ("base_zero_shot", "tuned"))
+    assert len(tuned) == 12
+    assert tuned != base
