@@ -20,7 +20,7 @@ from pathlib import Path
 from engine import checkpoints, control
 from engine.attempt_outcome import Outcome, outcome_of
 from engine.environment import child_environment, device_environment, worker_command
-from engine.errors import OutOfMemoryError, RunDirError, StoppedError
+from engine.errors import ModelError, OutOfMemoryError, RunDirError, StoppedError
 from engine.event_log import EventWriter
 from engine.events import (
     AttemptEnded,
@@ -79,7 +79,7 @@ class Supervisor:
             self.end_orphan()
             if not self.run.prepared.exists():
                 self.stage("prepare", "engine.training.prepare")
-                self.complete_record(recipe)
+            self.complete_record(recipe)
             if not (self.run.adapter / checkpoints.MANIFEST).exists():
                 self.train(recipe.ladder)
             if recipe.evaluation.enabled and not (self.run.answers / "done.json").exists():
@@ -110,6 +110,8 @@ class Supervisor:
     def complete_record(self, recipe: Recipe) -> None:
         """Put into plan and manifest what is known only now that model and rows are here."""
         record = read_json(self.run.manifest)
+        if "rows" in record:
+            return
         first = Plan.from_json(read_json(self.run.plan(1)))
         if first.memory is None and (shape := self.shape()):
             first = plan(recipe, Hardware.from_json(record["hardware"]), shape)
@@ -264,18 +266,18 @@ class Supervisor:
         return max(checkpoints.steps(self.run.checkpoints), default=0)
 
     def kept(self) -> str:
-        step = self.newest_step()
-        return (
-            f"the checkpoint of step {step}"
-            if step
-            else "the prepared rows"
-            if self.run.prepared.exists()
-            else "nothing"
-        )
+        """What a stop leaves to go on from."""
+        if (self.run.adapter / checkpoints.MANIFEST).exists():
+            return "the trained result"
+        if step := self.newest_step():
+            return f"the checkpoint of step {step}"
+        return "the prepared rows" if self.run.prepared.exists() else "nothing"
 
     def shape(self) -> ModelShape | None:
         config = self.run.model_config
-        return model_shape(read_json(config)) if config.exists() else None
+        with contextlib.suppress(ModelError):  # of a family whose memory nobody has worked out
+            return model_shape(read_json(config)) if config.exists() else None
+        return None
 
 
 def crashed_under_cap(plan: Plan, exit_code: int) -> bool:

@@ -12,7 +12,7 @@ import resource
 import signal
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +135,9 @@ def build(
     total_steps = num_steps(recipe, plan, len(rows["train"]))
     save_steps = recipe.training.save_steps or max(1, total_steps // CHECKPOINTS_PER_RUN)
     staging = run.checkpoints / checkpoints.STAGING
+    model, plan = base_model(folder, recipe, plan, writer)
     trainer = RunTrainer(
-        model=base_model(folder, recipe, plan),
+        model=model,
         args=sft_config(recipe, plan, staging, has_eval=len(rows["eval"]) > 0, save_steps=save_steps),
         train_dataset=rows["train"],
         eval_dataset=rows["eval"] if len(rows["eval"]) else None,
@@ -153,10 +154,13 @@ def build(
     return trainer, callback
 
 
-def base_model(folder: Path, recipe: Recipe, plan: Plan) -> Any:
-    """The base model as the plan wants it. Raises ModelError, also where padding-free cannot be right."""
-    on_cpu = plan.padding_free and plan.device == "cpu"
-    if on_cpu:
+def base_model(folder: Path, recipe: Recipe, plan: Plan, writer: EventWriter) -> tuple[Any, Plan]:
+    """The base model, and the plan as this model can carry it out: with padding where rows cannot be joined.
+
+    Raises ModelError, also where the recipe itself asks for padding-free and it cannot be right.
+    """
+    joins = plan.padding_free and plan.device == "cpu"
+    if joins:
         segment_attention.register()
     model = load_model(
         folder,
@@ -164,17 +168,26 @@ def base_model(folder: Path, recipe: Recipe, plan: Plan) -> Any:
         quantization=recipe.model.bnb_4bit_quant_type if plan.method == "qlora" else None,
         double_quant=plan.double_quant,
         compute_dtype=plan.autocast if plan.autocast != "none" else "float32",
-        attn_implementation=segment_attention.NAME if on_cpu else plan.attn_implementation,
+        attn_implementation=segment_attention.NAME if joins else plan.attn_implementation,
         device=plan.device,
         trust_remote_code=recipe.model.trust_remote_code,
     )
-    if on_cpu and (why := segment_attention.unsupported_because(model.config)):
+    why = (
+        (segment_attention.unsupported_because(model.config) or segment_attention.misjoined_because(model))
+        if joins
+        else ""
+    )
+    if not why:
+        return model, plan
+    if recipe.training.padding_free is True:
         raise ModelError(
             f"Rows cannot be joined without padding: {why}.",
             means="They would see each other.",
-            remedy="Set training.padding_free = false.",
+            remedy='Set training.padding_free = "auto" or false.',
         )
-    return model
+    writer.write(WarningRaised(text=clip(f"rows are padded instead of joined: {why}", 400)))
+    model.set_attn_implementation(plan.attn_implementation)
+    return model, replace(plan, padding_free=False)
 
 
 def _take_num_tokens(trainer: RunTrainer) -> int:
