@@ -172,11 +172,13 @@ def base_model(folder: Path, recipe: Recipe, plan: Plan, writer: EventWriter) ->
         device=plan.device,
         trust_remote_code=recipe.model.trust_remote_code,
     )
-    why = (
-        (segment_attention.unsupported_because(model.config) or segment_attention.misjoined_because(model))
-        if joins
-        else ""
-    )
+    for module in model.modules():
+        # Else bitsandbytes repacks 4-bit weights in evaluation, and repacked ones hand no gradient back.
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    why = ""
+    if joins:
+        why = segment_attention.unsupported_because(model.config) or segment_attention.misjoined_because(model)
     if not why:
         return model, plan
     if recipe.training.padding_free is True:

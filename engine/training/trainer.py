@@ -16,8 +16,6 @@ from trl import SFTTrainer
 
 from engine import checkpoints
 from engine.checkpoints import Checkpoint
-from engine.errors import ModelError
-from engine.training import segment_attention
 from engine.training.frozen_head_loss import frozen_head_loss
 from engine.training.rendering import IGNORED
 
@@ -26,8 +24,7 @@ class RunTrainer(SFTTrainer):
     """One attempt's trainer.
 
     `folder` gets the sealed checkpoints, `key` says which plans may continue them, `on_sealed` is told of
-    each with the seconds it took. `num_tokens` counts real tokens since it was last set to 0. Raises ModelError
-    for a model whose rows cannot be joined without padding.
+    each with the seconds it took. `num_tokens` counts real tokens since it was last set to 0.
     """
 
     _name = "SFT"
@@ -48,11 +45,6 @@ class RunTrainer(SFTTrainer):
             for parameter in self.model.parameters():
                 if parameter.requires_grad:
                     parameter.data = parameter.data.float()
-        for module in self.model.modules():
-            # Else bitsandbytes repacks 4-bit weights in evaluation, and repacked ones hand no gradient back.
-            if hasattr(module, "support_avx512bf16_for_cpu"):
-                module.support_avx512bf16_for_cpu = False
-        self._check_joining()
         self.num_tokens = 0
         self.last_sealed_step = -1
         self.head = self._frozen_head() if self.args.device.type == "cpu" else None
@@ -108,17 +100,6 @@ class RunTrainer(SFTTrainer):
         checkpoints.prune(self.folder, self.keep)
         self.last_sealed_step = step
         self.on_sealed(sealed, time.monotonic() - started)
-
-    def _check_joining(self) -> None:
-        base = _base(self.model)
-        if not self.args.padding_free or base.config._attn_implementation != segment_attention.NAME:
-            return
-        if why := segment_attention.misjoined_because(base):
-            raise ModelError(
-                f"Rows cannot be joined without padding: {why}.",
-                means="Training would mix them up.",
-                remedy="Set training.padding_free = false.",
-            )
 
     def _frozen_head(self) -> tuple[Any, torch.Tensor] | None:
         """(decoder, head weight) where the fast loss computes exactly what the model's own head would."""

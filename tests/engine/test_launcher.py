@@ -36,7 +36,7 @@ def test_a_run_in_someones_charge_gets_no_second_supervisor(run: RunDir) -> None
     announce(run)
     with pytest.raises(RunDirError, match=r"already has a supervisor \(alive\)") as told:
         launch(run)
-    assert "finetui attach demo-1" in told.value.remedy
+    assert f"finetui attach {run.reference}" in told.value.remedy
     assert list(run.log.iterdir()) == []
 
 
