@@ -172,7 +172,8 @@ def base_model(folder: Path, recipe: Recipe, plan: Plan, writer: EventWriter) ->
         device=plan.device,
         trust_remote_code=recipe.model.trust_remote_code,
     )
-    for module in model.modules():
+    layers: list[Any] = list(model.modules())
+    for module in layers:
         # Else bitsandbytes repacks 4-bit weights in evaluation, and repacked ones hand no gradient back.
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,15 +13,9 @@ from torch.nn.functional import cross_entropy
 from trl import SFTTrainer
 
 from engine import checkpoints
-from engine.errors import ModelError
 from engine.event_log import EventWriter
 from engine.events import Event, StepLogged
-from engine.training import segment_attention
-from engine.training.arguments import sft_config
-from engine.training.dataset_files import read_split
-from engine.training.model_loading import load_model, load_tokenizer
 from engine.training.rendering import IGNORED
-from engine.training.trainer import RunTrainer
 
 # peft asks a model of transformers under the old name of a property; it answers as ever.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
@@ -46,24 +39,6 @@ def loosen(trainer: Any) -> None:
         for name, parameter in trainer.model.named_parameters():
             if "lora_B" in name:
                 parameter.copy_(torch.randn(parameter.shape, generator=numbers) / 10)
-
-
-def leaking_model(made: Any, layer: torch.nn.Module) -> RunTrainer:
-    """A trainer for joined rows of the run's model, with one norm replaced by `layer`."""
-    segment_attention.register()
-    folder = Path(made.recipe.model.name_or_path)
-    model = load_model(folder, dtype="float32", attn_implementation=segment_attention.NAME)
-    model.get_submodule("model.layers.0").input_layernorm = layer
-    return RunTrainer(
-        model=model,
-        args=sft_config(made.recipe, made.plan, made.run.checkpoints / "staging", has_eval=False, save_steps=1),
-        train_dataset=read_split(made.run.dataset, "train", max_length=64, on_overflow="truncate"),
-        processing_class=load_tokenizer(folder),
-        folder=made.run.checkpoints,
-        key={},
-        keep=1,
-        on_sealed=lambda *_: None,
-    )
 
 
 def by_hand(trainer: Any, rows: Sequence[dict[str, list[int]]]) -> tuple[float, int]:
@@ -159,20 +134,6 @@ def test_measuring_the_eval_loss_changes_nothing_that_is_trained(rig: Callable[.
         found.append((losses(made), trained_weights(trainer)))
     assert found[0][0] == found[1][0]
     assert all(torch.equal(weight, found[1][1][name]) for name, weight in found[0][1].items())
-
-
-def test_rows_that_would_mix_are_refused_before_anything_is_trained(rig: Callable[..., Any]) -> None:
-    """A layer that looks at its neighbours' rows, put into a model that is otherwise fit to join them."""
-    made = rig()
-
-    class Leaking(torch.nn.Module):
-        def forward(self, states: torch.Tensor) -> torch.Tensor:
-            return states + states.roll(1, dims=1)
-
-    with pytest.raises(ModelError) as caught:
-        leaking_model(made, Leaking())
-    assert "different from the same rows alone" in caught.value.happened
-    assert "training.padding_free = false" in caught.value.remedy
 
 
 @pytest.mark.parametrize("adapter", [LORA, FULL], ids=["lora", "full"])

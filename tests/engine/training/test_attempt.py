@@ -1,0 +1,78 @@
+"""What an attempt makes of its plan before the first step. Whole attempts, with their processes, are in tests/runs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, Lfm2Config
+
+from engine.errors import ModelError
+from engine.event_log import EventWriter, read_events
+from engine.events import WarningRaised
+from engine.recipe import Recipe
+from engine.training.attempt import base_model, is_out_of_memory
+
+
+@pytest.fixture
+def convolutional(tiny_model_folder: Path, tmp_path: Path) -> Path:
+    """A model whose layers look at their neighbours' tokens whatever row they are of."""
+    folder = tmp_path / "lfm2"
+    shutil.copytree(tiny_model_folder, folder)
+    vocab_size = json.loads((folder / "config.json").read_text())["vocab_size"]
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4, "num_key_value_heads": 2}
+    with torch.random.fork_rng():
+        config = Lfm2Config(vocab_size=vocab_size, layer_types=["conv", "full_attention"], num_hidden_layers=2, **sizes)
+        AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    return folder
+
+
+def test_rows_that_cannot_be_joined_are_padded_and_the_run_says_so(
+    rig: Callable[..., Any], convolutional: Path, tmp_path: Path
+) -> None:
+    made = rig()
+    automatic = Recipe.from_values(_with(made.recipe, "auto"))
+    model, plan = base_model(convolutional, automatic, made.plan, EventWriter(tmp_path / "attempt-1.jsonl"))
+    assert not plan.padding_free
+    assert model.config._attn_implementation == "sdpa"
+    (told,) = [stamped.event for stamped in read_events(tmp_path)]
+    assert isinstance(told, WarningRaised)
+    assert "padded instead of joined" in told.text
+
+
+def test_rows_that_would_mix_are_refused_where_the_recipe_insists(
+    rig: Callable[..., Any], convolutional: Path, tmp_path: Path
+) -> None:
+    made = rig()
+    insisting = Recipe.from_values(_with(made.recipe, True))
+    with pytest.raises(ModelError, match="cannot be joined without padding"):
+        base_model(convolutional, insisting, made.plan, EventWriter(tmp_path / "attempt-1.jsonl"))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("unable to mmap 538090408 bytes from file <model.safetensors>: Cannot allocate memory (12)"),
+        RuntimeError("could not create a primitive"),
+    ],
+)
+def test_every_allocators_wording_of_out_of_memory_is_known(fault: BaseException) -> None:
+    assert is_out_of_memory(fault)
+
+
+def test_another_runtime_error_is_not_taken_for_out_of_memory() -> None:
+    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+
+
+def _with(recipe: Recipe, padding_free: bool | str) -> dict[str, Any]:
+    values = recipe.model_dump(mode="json", exclude_none=True)
+    values["training"]["padding_free"] = padding_free
+    return values
