@@ -9,6 +9,7 @@
     ├── StoppedError          7  stopped on request; what was kept can be resumed
     ├── ChangedError          8  replay refused: something differs from the recorded run
     ├── RunDirError           9  run not found, in use, damaged, or the disk is full
+    ├── DivergedError        11  training diverged: the weights are not finite
     └── DiagnosisError       10  `finetui doctor` found something that keeps runs from working
 
 Exit code 0 means that the result was checked. 130 means that Ctrl-C ended a command before a run existed.
@@ -61,6 +62,12 @@ class RunDirError(FinetuiError):
     exit_code = 9
 
 
+class DivergedError(FinetuiError):
+    """Training diverged: the trained weights are not finite."""
+
+    exit_code = 11
+
+
 class DiagnosisError(FinetuiError):
     """`finetui doctor` found something that keeps runs from working."""
 
@@ -79,6 +86,7 @@ EXIT_CODES: dict[str, int] = {
         StoppedError,
         ChangedError,
         RunDirError,
+        DivergedError,
         DiagnosisError,
     )
 }
@@ -89,6 +97,7 @@ __all__ = [
     "DataError",
     "DiagnosisError",
     "DiedError",
+    "DivergedError",
     "FinetuiError",
     "ModelError",
     "OutOfMemoryError",

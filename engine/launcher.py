@@ -35,11 +35,7 @@ def launch(run: RunDir, *, resumed: bool = False) -> Launched:
     Raises RunDirError when another one is in charge, DiedError when it ends before it took charge.
     """
     if (state := liveness(run)) != "dead":
-        raise RunDirError(
-            f"Run {run.name} already has a supervisor ({state}).",
-            means="Two would spoil each other's checkpoints.",
-            remedy=f"Look at it with `finetui attach {run.reference}`, or end it with `finetui stop {run.reference}`.",
-        )
+        raise in_charge_already(run, state)
     arguments = [str(run.path), *(["--resumed"] if resumed else [])]
     with run.log_file("supervisor").open("ab") as log:
         process = subprocess.Popen(
@@ -59,10 +55,20 @@ def launch(run: RunDir, *, resumed: bool = False) -> Launched:
         if process.poll() is not None:
             break
         time.sleep(0.02)
+    if (state := liveness(run)) != "dead":
+        raise in_charge_already(run, state)
     raise DiedError(
         f"The supervisor of run {run.name} did not take charge.",
         means="The run was not started.",
         remedy=f"Its last words are in {run.log_file('supervisor')}.",
+    )
+
+
+def in_charge_already(run: RunDir, state: str) -> RunDirError:
+    return RunDirError(
+        f"Run {run.name} is already running: it already has a supervisor ({state}).",
+        means="Two would spoil each other's checkpoints.",
+        remedy=f"Look at it with `finetui attach {run.reference}`, or end it with `finetui stop {run.reference}`.",
     )
 
 

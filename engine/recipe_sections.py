@@ -98,7 +98,7 @@ class DataSection(Section):
     unseen_answers: int = Field(
         0, ge=0, description="Distinct answers whose rows go to the test split only, to be scored apart."
     )
-    seed: int = Field(42, ge=0, description="Seed of generators and of the split; the order of training has its own.")
+    seed: int = Field(42, ge=0, le=2**32 - 1, description="Seed of generators and of the split; training has its own.")
     rendering: Literal["auto", "chat", "plain"] = Field(
         "auto",
         description="chat uses the model's chat template, plain joins request and answer; auto: chat if there is one.",
@@ -135,15 +135,15 @@ class TrainingSection(Section):
     """The optimizer steps."""
 
     num_train_epochs: float = Field(1.0, gt=0, description="Passes over the training rows, unless max_steps is set.")
-    max_steps: int | None = Field(None, ge=1, description="Optimizer steps in all; overrides num_train_epochs.")
+    max_steps: int | None = Field(None, ge=1, le=10**9, description="Optimizer steps; overrides num_train_epochs.")
     per_device_train_batch_size: int = Field(
-        8, ge=1, description="Rows per forward and backward pass on one device (micro-batch)."
+        8, ge=1, le=10**6, description="Rows per forward and backward pass on one device (micro-batch)."
     )
     gradient_accumulation_steps: int = Field(
-        1, ge=1, description="Micro-batches per optimizer step; micro-batch x this = effective batch size."
+        1, ge=1, le=10**6, description="Micro-batches per optimizer step; micro-batch x this = effective batch size."
     )
     per_device_eval_batch_size: int = Field(
-        8, ge=1, description="Rows per forward pass when the eval loss is measured."
+        8, ge=1, le=10**6, description="Rows per forward pass when the eval loss is measured."
     )
     learning_rate: float = Field(2e-4, gt=0, description="Peak learning rate; LoRA wants about ten times that of full.")
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = Field(
@@ -157,7 +157,7 @@ class TrainingSection(Section):
         description="Optimizer; the 8-bit ones keep state in 2 instead of 8 bytes per trained parameter.",
     )
     max_length: int = Field(
-        1024, ge=8, description="Longest row in tokens; what lies beyond is data.on_overflow's business."
+        1024, ge=8, le=10**7, description="Longest row in tokens; what lies beyond is data.on_overflow's business."
     )
     gradient_checkpointing: bool | Auto = Field(
         "auto", description="Recompute activations in the backward pass: a third slower, far less memory."
@@ -165,12 +165,12 @@ class TrainingSection(Section):
     padding_free: bool | Auto = Field(
         "auto", description="Join the rows of a batch without padding; they never see each other. auto: on CPU."
     )
-    seed: int = Field(42, ge=0, description="Seed of adapter weights, order of rows and dropout.")
+    seed: int = Field(42, ge=0, le=2**32 - 1, description="Seed of adapter weights, order of rows and dropout.")
     eval_steps: int | None = Field(
         None, ge=1, description="Measure the eval loss every so many steps; unset: at the end."
     )
     save_steps: int | None = Field(
-        None, ge=1, description="Write a checkpoint every so many steps; unset: ten times over the run."
+        None, ge=1, le=10**9, description="Write a checkpoint every so many steps; unset: ten times over the run."
     )
     save_total_limit: int = Field(2, ge=1, description="Checkpoints kept; older ones go once a newer one is complete.")
 
@@ -217,7 +217,7 @@ class EvaluationSection(Section):
         description="How the base model is asked: as is, or with one training example per group in the prompt.",
     )
     max_new_tokens: int = Field(64, ge=1, description="Longest answer generated, in tokens.")
-    per_device_eval_batch_size: int = Field(32, ge=1, description="Rows generated at once.")
+    per_device_eval_batch_size: int = Field(32, ge=1, le=10**6, description="Rows generated at once.")
     max_rows: int | None = Field(None, ge=1, description="Score at most this many test rows; unset scores all.")
 
 

@@ -17,7 +17,7 @@ from engine.starting import Prospect, versions
 def differences(run: RunDir, found: Prospect) -> list[str]:
     """What differs by name between a recorded run and this machine now. Raises RunDirError if damaged."""
     try:
-        return _differences(read_json(run.manifest), found)
+        return _differences(read_json(run.manifest), Recipe.load(run.recipe), found)
     except (KeyError, TypeError, AttributeError) as fault:
         raise RunDirError(
             f"{run.manifest} is no manifest: {fault}.",
@@ -26,7 +26,7 @@ def differences(run: RunDir, found: Prospect) -> list[str]:
         ) from fault
 
 
-def _differences(then: dict[str, Any], found: Prospect) -> list[str]:
+def _differences(then: dict[str, Any], before: Recipe, found: Prospect) -> list[str]:
     told = []
     for name, version in versions().items():
         if then["versions"].get(name) != version:
@@ -34,10 +34,23 @@ def _differences(then: dict[str, Any], found: Prospect) -> list[str]:
     if (then["device"], then["device_name"]) != (found.plan.device, found.plan.device_name):
         told.append(f"device {found.plan.device_name}, was {then['device_name']}: losses will differ slightly")
     if then["recipe_sha256"] != found.recipe.sha256():
-        told.append("the recipe: --set, or an edited recipe.toml; the result will differ")
+        changed = ", ".join(changed_fields(before, found.recipe)) or "an edited recipe.toml"
+        told.append(f"the recipe ({changed}): the result will differ")
     if then["hardware"].get("num_cores") != found.hardware.num_cores:
         told.append(f"{found.hardware.num_cores} cores, was {then['hardware'].get('num_cores')}: sums may round apart")
     return told
+
+
+def changed_fields(before: Recipe, now: Recipe) -> list[str]:
+    """Dotted names of fields with their old and new values."""
+    old, new = before.model_dump(mode="json"), now.model_dump(mode="json")
+    return [
+        f"{section}.{field} {value} -> {new[section][field]}"
+        for section, fields in old.items()
+        if isinstance(fields, dict) and section != "run"
+        for field, value in fields.items()
+        if new[section][field] != value
+    ]
 
 
 def expectations(run: RunDir, recipe: Recipe, *, allow_changes: bool) -> dict[str, Any]:

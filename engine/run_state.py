@@ -33,6 +33,8 @@ class RunState:
     last_step: ev.StepLogged | None = None
     num_tokens: int = 0
     training_seconds: float = 0.0
+    """Of the present attempt's steps, the first left out: it also warms up."""
+    num_attempt_steps: int = 0
     evals: tuple[ev.EvalLogged, ...] = ()
     checkpoint: ev.CheckpointSaved | None = None
     ooms: tuple[ev.OomHit, ...] = ()
@@ -50,10 +52,10 @@ class RunState:
 
     @property
     def eta_seconds(self) -> float | None:
-        """Seconds of training left at the pace so far, None before the first step."""
-        if not self.last_step or self.phase not in ("training", "paused") or self.training_seconds <= 0:
+        """Seconds of training left at the attempt's mean pace, None before its second step."""
+        if self.phase not in ("training", "paused") or self.num_attempt_steps < 2:
             return None
-        return (self.max_steps - self.step) * self.last_step.step_seconds
+        return (self.max_steps - self.step) * self.training_seconds / (self.num_attempt_steps - 1)
 
 
 def fold(state: RunState, stamped: Stamped) -> RunState:
@@ -82,7 +84,7 @@ def _(_event: ev.StageFinished | ev.AttemptEnded | ev.TrainingEnded | ev.WorkerF
 
 @_fold.register
 def _(event: ev.RunStarted, state: RunState) -> RunState:
-    return replace(state, phase="preparing", run=event.run, recipe=event.recipe, final=None, progress=None)
+    return replace(state, phase="preparing", run=event.run, recipe=event.recipe, final=None, progress=None, commands=())
 
 
 @_fold.register
@@ -103,6 +105,7 @@ def _(event: ev.DataReady, state: RunState) -> RunState:
 
 @_fold.register
 def _(event: ev.AttemptStarted, state: RunState) -> RunState:
+    state = replace(state, num_attempt_steps=0, training_seconds=0.0)
     return replace(state, attempt=event.attempt, step=event.resumed_from_step)
 
 
@@ -118,6 +121,7 @@ def _(event: ev.TrainingStarted, state: RunState) -> RunState:
 
 @_fold.register
 def _(event: ev.StepLogged, state: RunState) -> RunState:
+    is_first = state.num_attempt_steps == 0
     return replace(
         state,
         step=event.step,
@@ -125,7 +129,8 @@ def _(event: ev.StepLogged, state: RunState) -> RunState:
         last_step=event,
         first_loss=event.loss if state.first_loss is None else state.first_loss,
         num_tokens=state.num_tokens + event.num_tokens,
-        training_seconds=state.training_seconds + event.step_seconds,
+        training_seconds=state.training_seconds + (0.0 if is_first else event.step_seconds),
+        num_attempt_steps=state.num_attempt_steps + 1,
     )
 
 

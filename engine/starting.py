@@ -16,12 +16,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from engine.errors import ModelError, RecipeError, RunDirError
+from engine.data_request import missing_rows
+from engine.errors import DataError, ModelError, RecipeError, RunDirError
 from engine.hardware import Hardware
 from engine.model_shape import ModelShape, model_shape
 from engine.model_source import fetch_config, locate
 from engine.plan import Plan, plan
 from engine.recipe import Problem, Recipe, recipe_error
+from engine.recipe_sections import Section
 from engine.run_dir import RunDir, finetui_home, write_atomic
 from engine.units import format_bytes
 
@@ -39,6 +41,9 @@ class Prospect:
     shape: ModelShape | None
     hardware: Hardware
     notes: tuple[str, ...]
+    chosen_fields: frozenset[str]
+    """The fields that the recipe or --set names; the others have their defaults."""
+    missing_rows: DataError | None
 
 
 def prospect(recipe: Recipe, hardware: Hardware, *, base_dir: Path) -> Prospect:
@@ -47,7 +52,21 @@ def prospect(recipe: Recipe, hardware: Hardware, *, base_dir: Path) -> Prospect:
     shape, notes = shape_for(settled, base_dir)
     if settled.export.to:
         notes = (*notes, f"{export_problem(settled)} A run is refused until then.")
-    return Prospect(settled, plan(settled, hardware, shape), shape, hardware, notes)
+    missing = missing_rows(settled, base_dir)
+    if missing:
+        notes = (*notes, f"{missing.happened} A run is refused until then.")
+    return Prospect(settled, plan(settled, hardware, shape), shape, hardware, notes, chosen_fields(recipe), missing)
+
+
+def chosen_fields(recipe: Recipe) -> frozenset[str]:
+    """Dotted names of the fields that were written down."""
+    sections = {name: getattr(recipe, name) for name in recipe.model_fields_set}
+    return frozenset(
+        f"{name}.{field}"
+        for name, section in sections.items()
+        if isinstance(section, Section)
+        for field in section.model_fields_set
+    )
 
 
 def shape_for(recipe: Recipe, base_dir: Path) -> tuple[ModelShape | None, tuple[str, ...]]:

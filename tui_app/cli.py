@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import importlib
 import io
 import os
@@ -17,13 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.environment import silence_telemetry
-from engine.errors import FinetuiError
+from engine.errors import FinetuiError, RunDirError
 from engine.run_dir import finetui_home
 
 INTERRUPTED = 130
-EPILOG = """exit codes: 0 done and checked, 2 bad recipe or command line, 3 data, 4 model,
+EPILOG = """exit codes: 0 done and checked, 2 recipe or command line, 3 data, 4 model,
 5 out of memory after the last rung, 6 died, 7 stopped, 8 replay refused,
-9 run not usable, 10 doctor found a fault, 130 Ctrl-C"""
+9 run not usable, 10 doctor found a fault, 11 diverged, 130 Ctrl-C"""
 
 
 class _Version(argparse.Action):
@@ -81,6 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as fault:  # noqa: BLE001 - the process edge: a traceback belongs in a file, not on the screen
+        if isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            tell(f"The output cannot be written: {fault.strerror}.")
+            return RunDirError.exit_code
         tell(f"finetui hit an unexpected {type(fault).__name__}: {fault}")
         tell(f"This is a defect; please report it with {write_traceback()}")
         return FinetuiError.exit_code

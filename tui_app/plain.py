@@ -140,7 +140,8 @@ def _(event: ev.AdapterSaved, _state: RunState) -> list[str]:
 
 @_lines.register
 def _(event: ev.EvaluationProgressed, _state: RunState) -> list[str]:
-    return [f"   {event.variant}: {event.num_done}/{event.num_rows}"] if event.num_done == event.num_rows else []
+    is_whole = event.num_done == event.num_rows
+    return [f"   {event.variant}: answered {event.num_done} of {event.num_rows}"] if is_whole else []
 
 
 @_lines.register
@@ -194,7 +195,7 @@ def result_table(state: RunState) -> list[str]:
     first = state.scores[0]
     table.append(row("all", [_share(s.num_correct, s.num_rows) for s in state.scores], str(first.num_rows)))
     table.append(row("  95 % interval", [f"{s.low:.1%}-{s.high:.1%}" for s in state.scores], ""))
-    if first.unseen_rows:
+    if 0 < first.unseen_rows < first.num_rows:
         unseen = [_share(score.unseen_correct, score.unseen_rows) for score in state.scores]
         table.append(row("never seen in training", unseen, str(first.unseen_rows)))
     others = [(name, [dict(score.scores).get(name, 0.0) for score in state.scores]) for name, _ in first.scores]
@@ -204,7 +205,9 @@ def result_table(state: RunState) -> list[str]:
 def next_steps(state: RunState, folder: str, seconds: float) -> list[str]:
     told = [f"run {state.run} finished in {format_seconds(seconds)}."]
     if state.adapter:
-        told.append(f"Result: {folder}/{state.adapter.path}")
+        told.append(f"Result: {folder}/{state.adapter.path}" + (f"  (on {state.model.folder})" if state.model else ""))
+    if state.scores:
+        told.append(f"Answers, row by row: {folder}/answers/")
     return [
         *told,
         "Next:",

@@ -22,7 +22,7 @@ from datasets import Dataset
 
 from engine import checkpoints
 from engine.checkpoints import Checkpoint
-from engine.errors import ModelError
+from engine.errors import ModelError, RecipeError
 from engine.event_log import EventWriter
 from engine.events import (
     AttemptStarted,
@@ -172,6 +172,7 @@ def base_model(folder: Path, recipe: Recipe, plan: Plan, writer: EventWriter) ->
         device=plan.device,
         trust_remote_code=recipe.model.trust_remote_code,
     )
+    check_targets(model, plan)
     layers: list[Any] = list(model.modules())
     for module in layers:
         # Else bitsandbytes repacks 4-bit weights in evaluation, and repacked ones hand no gradient back.
@@ -191,6 +192,21 @@ def base_model(folder: Path, recipe: Recipe, plan: Plan, writer: EventWriter) ->
     writer.write(WarningRaised(text=clip(f"rows are padded instead of joined: {why}", 400)))
     model.set_attn_implementation(plan.attn_implementation)
     return model, replace(plan, padding_free=False)
+
+
+def check_targets(model: Any, plan: Plan) -> None:
+    """Raises RecipeError naming every target module that the model does not have: PEFT would drop it in silence."""
+    if isinstance(plan.target_modules, str) or plan.method == "full":
+        return
+    names = [name for name, module in model.named_modules() if name and isinstance(module, torch.nn.Linear)]
+    everything = [name for name, _ in model.named_modules()]
+    absent = [t for t in plan.target_modules if not any(n == t or n.endswith(f".{t}") for n in everything)]
+    if absent:
+        raise RecipeError(
+            f"The model has no layer called {', '.join(absent)}.",
+            means="adapter.target_modules names what gets an adapter; nothing was trained.",
+            remedy=f"Its linear layers are {', '.join(sorted({name.rpartition('.')[2] for name in names}))}.",
+        )
 
 
 def _take_num_tokens(trainer: RunTrainer) -> int:
@@ -224,14 +240,18 @@ def train(
     recipe = Recipe.load(run.recipe)
     rows: Dataset = trainer.train_dataset
     plan = Plan.from_json(read_json(run.plan(run.latest_plan_number())))
+    max_steps = num_steps(recipe, plan, len(rows))
     writer.write(
         TrainingStarted(
-            max_steps=num_steps(recipe, plan, len(rows)),
+            max_steps=max_steps,
             num_rows=len(rows),
             effective_batch_size=plan.effective_batch_size,
             resumed_from_step=newest.step if newest else 0,
         )
     )
+    if newest and newest.step >= max_steps:
+        trainer.take_over(newest)  # transformers would train one step more
+        return
     callback.phase = "first step"
     trainer.train(resume_from_checkpoint=str(newest.path) if newest else None)
 

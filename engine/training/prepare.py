@@ -17,9 +17,10 @@ from typing import Any
 
 from data.conversation import Example
 from data.errors import DataError
-from data.preparation import DataRequest, Prepared, Rejection, prepare
+from data.preparation import Prepared, Rejection, prepare
 from data.receipt import Receipt, TokenCount, build_receipt, check_receipt
 from engine import replaying
+from engine.data_request import data_request
 from engine.errors import ChangedError
 from engine.event_log import EventWriter
 from engine.events import DataReady, ModelReady, WarningRaised, clip
@@ -30,32 +31,6 @@ from engine.training.model_loading import load_tokenizer
 from engine.training.ready_model import ready_model
 from engine.training.rendering import Rendered, Renderer, rendering_for
 from engine.worker_edge import at_edge, die_with_parent
-
-
-def data_request(recipe: Recipe) -> DataRequest:
-    """What the recipe wants of `data`, with the cache this machine uses."""
-    data = recipe.data
-    return DataRequest(
-        dataset=data.dataset,
-        format=data.format,
-        template=data.template,
-        columns=dict(data.columns),
-        system=data.system,
-        eval_fraction=data.eval_fraction,
-        test_fraction=data.test_fraction,
-        eval_dataset=data.eval_dataset,
-        test_dataset=data.test_dataset,
-        unseen_answers=data.unseen_answers,
-        answer_pattern=recipe.evaluation.answer_pattern,
-        max_rows=data.max_rows,
-        seed=data.seed,
-        subset=data.subset,
-        split=data.split,
-        revision=data.revision,
-        generator_rows=data.generator_rows,
-        offline=recipe.model.offline,
-        cache_dir=None,
-    )
 
 
 def prepare_run(run: RunDir, writer: EventWriter) -> int:

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from engine.checkpoints import MANIFEST, file_sha256
-from engine.errors import RunDirError
+from engine.errors import DivergedError, RunDirError
 from engine.events import AdapterSaved
 from engine.run_dir import RunDir, read_json, write_atomic
 
@@ -63,7 +63,7 @@ def compare(folder: Path, model: Any, *, is_adapter: bool) -> None:
         stored = type(model).from_pretrained(folder, dtype=model.dtype, local_files_only=True).state_dict()
     broken = [name for name, tensor in expected.items() if not torch.isfinite(tensor).all()]
     if broken:
-        raise RunDirError(
+        raise DivergedError(
             f"The trained weights are not finite: {', '.join(broken[:3])}.",
             means="Training diverged, so there is no usable result.",
             remedy="Lower training.learning_rate, or use bfloat16 or float32 instead of float16.",

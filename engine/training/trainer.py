@@ -87,6 +87,11 @@ class RunTrainer(SFTTrainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, control, metrics)
         return metrics
 
+    def take_over(self, checkpoint: Checkpoint) -> None:
+        """Load the weights of a checkpoint that already holds the last step."""
+        self._load_from_checkpoint(str(checkpoint.path))
+        self.state.global_step = self.last_sealed_step = checkpoint.step
+
     def save_now(self) -> None:
         """Write a checkpoint of the last finished step, unless it is already there."""
         if self.state.global_step != self.last_sealed_step:

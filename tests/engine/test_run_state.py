@@ -85,9 +85,10 @@ def test_the_phase_follows_the_stages() -> None:
 
 def test_steps_add_up_to_tokens_seconds_and_an_estimate_of_what_is_left() -> None:
     state = state_after(*BEGIN, TRAINING, step(1, 3.5), step(2, 2.5))
-    assert (state.step, state.max_steps, state.num_tokens, state.training_seconds) == (2, 10, 100, 4.0)
+    assert (state.step, state.max_steps, state.num_tokens, state.training_seconds) == (2, 10, 100, 2.0)
     assert (state.first_loss, state.last_step and state.last_step.loss) == (3.5, 2.5)
     assert state.eta_seconds == 16.0
+    assert state_after(*BEGIN, TRAINING, step(1)).eta_seconds is None  # the first step also warms up
 
 
 def test_a_paused_run_is_paused_until_it_goes_on() -> None:

@@ -90,3 +90,24 @@ def test_a_run_folder_can_be_moved_and_still_be_read(workshop: Any, straight: Ru
     moved = workshop.folder / "elsewhere"
     shutil.copytree(straight.path, moved)
     assert "finished" in workshop.finetui("status", str(moved)).stdout
+
+
+def test_a_run_that_lost_only_its_result_gets_it_back_without_another_step(workshop: Any, straight: RunDir) -> None:
+    copy = workshop.folder / "resultless"
+    shutil.copytree(straight.path, copy)
+    shutil.rmtree(copy / "adapter")
+    done = workshop.finetui("resume", str(copy))
+    assert done.returncode == 9, "its last event says finished"
+    (copy / "events" / "supervisor.jsonl").write_text("")
+    done = workshop.finetui("resume", str(copy))
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = RunDir(copy)
+    assert max(workshop.losses(run)) == 12
+    assert workshop.adapter_bytes(run) == workshop.adapter_bytes(straight)
+
+
+def test_a_target_module_that_the_model_lacks_is_an_error_that_names_those_it_has(workshop: Any) -> None:
+    done = workshop.finetui("replay", "tiny.toml", "--set", 'adapter.target_modules=["q_proj","nope"]')
+    assert done.returncode == 2
+    assert "nope" in done.stdout
+    assert "down_proj" in done.stdout

@@ -112,6 +112,11 @@ def test_ctrl_c_leaves_the_run_going_and_says_so(workshop: Any) -> None:
     assert workshop.finetui("pause", run.name).returncode == 0
     assert fold_all(read_events(run.events)).phase == "paused"
     assert workshop.finetui("continue", run.name).returncode == 0
+    assert workshop.finetui("stop", run.name).returncode == 0
+    assert workshop.finetui("resume", run.name, "--detach").returncode == 0
+    again = workshop.finetui("stop", run.name)
+    assert "ending the run at once" not in again.stdout, "one stop before a resume and one after it are two first ones"
+    assert workshop.finetui("resume", run.name, "--detach").returncode == 0
     second = workshop.finetui("resume", run.name)
     assert second.returncode == 9
     assert "already has a supervisor" in second.stderr

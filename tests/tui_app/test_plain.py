@@ -101,7 +101,7 @@ def test_titles_warnings_and_group_names_are_drawn_literally_each_on_its_line(te
 
 def test_a_step_is_one_line_with_loss_pace_memory_and_what_is_left() -> None:
     state = state_after(
-        started(), TrainingStarted(max_steps=120, num_rows=8, effective_batch_size=8, resumed_from_step=0)
+        started(), TrainingStarted(max_steps=120, num_rows=8, effective_batch_size=8, resumed_from_step=0), step(6)
     )
     (line,) = told(step(7), state)
     assert line == "step   7/120  loss  1.2346  lr 2.00e-04      250 tok/s    3.0 GiB  eta 3 min 46 s"

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
+from data.preparation import prepare
+from engine.data_request import data_request
 from engine.hardware import emulate, read_hardware
 from engine.ladder import ladder
 from engine.memory import trainable_parameters
+from engine.recipe import Recipe
 from engine.recipe import schema as recipe_schema
 from engine.starting import Prospect, prospect
 from engine.units import format_bytes
@@ -20,6 +24,7 @@ SHOWN = (
     *("use_rslora", "use_dora", "max_length", "per_device_train_batch_size", "gradient_accumulation_steps"),
     *("gradient_checkpointing", "padding_free", "optim", "num_threads"),
 )
+TRAINING = ("max_steps", "num_train_epochs", "learning_rate", "lr_scheduler_type", "warmup_steps", "save_steps", "seed")
 
 
 def plan(options: argparse.Namespace) -> int:
@@ -45,14 +50,17 @@ def plan_lines(found: Prospect) -> list[str]:
 
 
 def value_lines(found: Prospect) -> list[str]:
+    """Every value with where it comes from: the plan's reason, the recipe, or finetui's default."""
     chosen, recipe = found.plan, found.recipe
-    reasons = {"device_name": dict(chosen.reasons).get("device", ""), "num_threads": "usable cores"}
-    reasons |= dict(chosen.reasons)
+    reasons = {"device_name": dict(chosen.reasons).get("device", "")} | dict(chosen.reasons)
+    written = {name.partition(".")[2] for name in found.chosen_fields}
     told = [f"  {'model':<28} {recipe.model.name_or_path}", f"  {'rows':<28} {recipe.data.dataset}"]
-    for name in SHOWN:
-        value = getattr(chosen, name)
+    values = [(name, getattr(chosen, name)) for name in SHOWN] + [(n, getattr(recipe.training, n)) for n in TRAINING]
+    for name, value in values:
+        if value is None:
+            continue
         text = ", ".join(value) if isinstance(value, tuple) else str(value)
-        told.append(f"  {name:<28} {text:<20} {reasons.get(name, 'the recipe asks for it')}")
+        told.append(f"  {name:<28} {text:<20} {reasons.get(name, 'the recipe' if name in written else 'default')}")
     told.append(f"  {'effective batch size':<28} {chosen.effective_batch_size:<20} micro-batch x accumulation")
     if found.shape:
         trained, total = trainable_parameters(chosen, found.shape) / 1e6, found.shape.num_parameters / 1e6
@@ -79,6 +87,21 @@ def ladder_lines(found: Prospect) -> list[str]:
     if not limits.enabled or not rungs:
         return ["no ladder: running out of memory ends the run"]
     return ["when memory runs out, in this order:", *(f"  {rung.name:<28} {rung.cost}" for rung in rungs)]
+
+
+def row_lines(recipe: Recipe) -> list[str]:
+    """What a dry run finds in rows that need no download: splits, rejections, one row. Raises DataError."""
+    if not recipe.data.dataset.startswith("generator:") and not Path(recipe.data.dataset).is_absolute():
+        return ["rows: not read, they would have to be downloaded"]
+    rows = prepare(data_request(recipe))
+    told = [
+        f"rows: {len(rows.train)} train, {len(rows.eval)} eval, {len(rows.test)} test; {len(rows.rejected)} rejected",
+        f"  {rows.detection.format}: {rows.detection.reason}",
+    ]
+    told += [f"  rejected, line {each.line}: {each.reason}" for each in rows.rejected[:5]]
+    for example in rows.train[:1]:
+        told += [f"  asked     {example.request[:200]!r}", f"  trained   {example.answer[:200]!r}"]
+    return [printable(line) for line in told]
 
 
 def presets(options: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ from engine.replaying import differences, expectations
 from engine.run_dir import RunDir, finetui_home, read_json, write_atomic
 from engine.starting import create_run, prospect, require_recipe_file
 from presets.preset import all_presets, preset
-from tui_app.commands.planning import plan_lines
+from tui_app.commands.planning import plan_lines, row_lines
 from tui_app.commands.watching import state_of
 from tui_app.following import watch
 
@@ -59,7 +59,12 @@ def replay(options: argparse.Namespace) -> int:
     found = prospect(source.recipe, read_hardware(), base_dir=source.base_dir)
     if options.dry_run:
         print("\n".join(plan_lines(found)))
+        if found.missing_rows:
+            raise found.missing_rows
+        print("\n".join([*row_lines(found.recipe), "dry run: nothing was started"]))
         return 0
+    if found.missing_rows:
+        raise found.missing_rows
     rungs_from: Plan | None = None
     if source.run is not None:
         for difference in differences(source.run, found):

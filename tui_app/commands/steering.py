@@ -11,6 +11,7 @@ from engine.errors import RunDirError
 from engine.events import CommandAcknowledged
 from engine.liveness import liveness
 from engine.run_dir import RunDir
+from engine.run_state import RunState
 from tui_app.commands.watching import chosen_run
 from tui_app.following import Follower
 
@@ -28,6 +29,8 @@ def steer(options: argparse.Namespace) -> int:
         )
     follower = Follower.of(run)
     follower.catch_up()
+    if follower.state.is_over:  # resumed this moment: its supervisor has not told of itself yet
+        follower.state = RunState(run=run.reference)
     name = options.command
     if name == "stop" and (stop_is_pending(run) or any(ack.command == "stop" for ack in current_acks(follower))):
         name = "abort"

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, MixtralConfig
 
 from engine.checkpoints import MANIFEST, file_sha256
-from engine.errors import RunDirError
+from engine.errors import DivergedError, RunDirError
 from engine.training.result import compare, save_result
 
 # peft asks a model of transformers under the old name of a property; it answers as ever.
@@ -176,7 +176,7 @@ def test_weights_that_are_not_finite_are_no_result(
     trained = next(parameter for parameter in trainer.model.parameters() if parameter.requires_grad)
     with torch.no_grad():
         trained.view(-1)[0] = value
-    with pytest.raises(RunDirError) as caught:
+    with pytest.raises(DivergedError) as caught:
         save_result(made.run, trainer.model, trainer.processing_class)
     assert "not finite" in caught.value.happened
     assert "learning_rate" in caught.value.remedy
