@@ -14,6 +14,8 @@ from engine.starting import prospect
 from engine.units import format_bytes
 from presets.preset import Preset, all_presets
 
+LARGE_FOR_A_CPU = 300_000_000
+"""Parameters; SmolLM2-135M trains about 400 tokens a second on two cores, and time grows with size."""
 ORDER = ("fits", "tight", "unknown", "will not fit", "cannot run")
 
 
@@ -37,7 +39,12 @@ def match(each: Preset, hardware: Hardware) -> Match:
     if memory is None:
         return Match(each, "unknown", "; ".join(found.notes) or "memory is not predicted")
     needed = format_bytes(memory.peak_bytes + memory.outside_bytes)
-    return Match(each, memory.verdict, f"needs about {needed} of {format_bytes(memory.capacity_bytes)}")
+    reason = f"needs about {needed} of {format_bytes(memory.capacity_bytes)}"
+    if found.plan.device == "cpu" and found.shape and found.shape.num_parameters > LARGE_FOR_A_CPU:
+        reason += "; there is no NVIDIA card, and a model of this size takes very long on a CPU"
+    if found.recipe.export.to:
+        reason += f"; its export to {', '.join(found.recipe.export.to)} cannot be made yet"
+    return Match(each, memory.verdict, reason)
 
 
 def rank(hardware: Hardware) -> tuple[Match, ...]:

@@ -90,7 +90,7 @@ def show(run: RunDir, stamped: Stamped, state: RunState, *, as_json: bool) -> No
     told = lines(stamped, state)
     if isinstance(stamped.event, DataReady):
         receipt = Receipt.from_json(read_json(run.path / stamped.event.receipt_file))
-        told += [f"   {printable(line)}" for line in receipt_lines(receipt)]
+        told = [f"   {printable(line)}" for line in receipt_lines(receipt)]
     for line in told:
         print(line, flush=True)  # noqa: T201
 

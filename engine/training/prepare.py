@@ -25,7 +25,7 @@ from engine.errors import ChangedError
 from engine.event_log import EventWriter
 from engine.events import DataReady, ModelReady, WarningRaised, clip
 from engine.recipe import Recipe
-from engine.run_dir import RunDir, cache_dir, write_atomic
+from engine.run_dir import RunDir, cache_dir, read_json, write_atomic
 from engine.training.dataset_files import write_examples, write_split
 from engine.training.model_loading import load_tokenizer
 from engine.training.ready_model import ready_model
@@ -54,6 +54,7 @@ def prepare_run(run: RunDir, writer: EventWriter) -> int:
     receipt = receipt_of(recipe, rows, rendered["train"])
     write_atomic(run.receipt, json.dumps(receipt.to_json(), indent=1, ensure_ascii=False))
     check_receipt(receipt)
+    warn_of_lost_positions(run, recipe, rendered["train"], writer)
     hashes = {name: write_split(run.dataset, name, split) for name, split in rendered.items()}
     write_examples(run.dataset / "train.jsonl", rows.train)
     write_examples(run.dataset / "test.jsonl", rows.test)
@@ -109,6 +110,16 @@ def render_splits(rows: Prepared, renderer: Renderer) -> tuple[Prepared, dict[st
         rejected=tuple(rejected),
     )
     return left, {name: rendered[name] for name in ("train", "eval")}
+
+
+def warn_of_lost_positions(run: RunDir, recipe: Recipe, rows: Sequence[Rendered], writer: EventWriter) -> None:
+    """Say so when rows reach past the positions that the model was trained for."""
+    config = read_json(run.model_config)
+    limit = config.get("text_config", config).get("max_position_embeddings")
+    longest = min(max(len(row.input_ids) for row in rows), recipe.training.max_length)
+    if isinstance(limit, int) and longest > limit:
+        text = f"the longest row has {longest} tokens, but the model knows {limit} positions: lower training.max_length"
+        writer.write(WarningRaised(text=text))
 
 
 def receipt_of(recipe: Recipe, rows: Prepared, rendered: Sequence[Rendered]) -> Receipt:

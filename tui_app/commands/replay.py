@@ -13,10 +13,11 @@ from engine.event_log import read_events
 from engine.events import RunFinished, RunStarted
 from engine.hardware import read_hardware
 from engine.launcher import launch
+from engine.liveness import liveness
 from engine.plan import Plan
 from engine.recipe import Recipe
 from engine.replaying import differences, expectations
-from engine.run_dir import RunDir, finetui_home, read_json, write_atomic
+from engine.run_dir import RunDir, finetui_home, list_runs, read_json, write_atomic
 from engine.starting import create_run, prospect, require_recipe_file
 from presets.preset import all_presets, preset
 from tui_app.commands.planning import plan_lines, row_lines
@@ -75,8 +76,19 @@ def replay(options: argparse.Namespace) -> int:
     if source.run is not None:
         expected = expectations(source.run, found.recipe, allow_changes=options.allow_changes)
         write_atomic(run.path / "expected.json", json.dumps(expected, indent=1))
+    tell_of_others(run)
     launch(run)
     return started(run, options)
+
+
+def tell_of_others(run: RunDir) -> None:
+    """Two runs on one device slow each other down, and may not fit together."""
+    for other in list_runs(run.path.parent):
+        if other.path != run.path and liveness(other) == "alive":
+            told = (
+                f"run {other.name} is running too, so both will be slower; `finetui pause {other.reference}` holds it"
+            )
+            print(f"note: {told}", file=sys.stderr)
 
 
 def resume(options: argparse.Namespace) -> int:

@@ -70,6 +70,8 @@ def wait_for(run: RunDir, follower: Follower, sent: Command) -> int:
         if alive == "dead":
             kept = getattr(follower.state.final, "kept", "")
             print(f"run {run.name} is over ({follower.state.phase}){'; kept: ' + kept if kept else ''}")
+            if follower.state.phase == "stopped":
+                print(f"Go on with: finetui resume {run.reference}")
             return 0 if ends_run else RunDirError.exit_code
         time.sleep(POLL_SECONDS)
     raise RunDirError(
