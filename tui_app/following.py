@@ -5,6 +5,7 @@ Not here: what a watcher sees (`tui_app/plain`).
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -76,9 +77,14 @@ def watch(run: RunDir, *, as_json: bool, skip_starts: int = 0) -> int:
         print(f"\ndetached; run {run.name} goes on. Watch it: finetui attach {run.reference}", file=sys.stderr)  # noqa: T201
         return INTERRUPTED
     stream = sys.stderr if as_json else sys.stdout
-    for line in ending(follower.state, str(run.path), str(run.log)):
+    for line in ending(follower.state, str(run.path), str(run.log), program()):
         print(line, file=stream, flush=True)
     return exit_code(follower.state)
+
+
+def program() -> str:
+    """How finetui is called from this shell: by its name, or by the path it was called with."""
+    return "finetui" if shutil.which("finetui") else sys.argv[0]
 
 
 def show(run: RunDir, stamped: Stamped, state: RunState, *, as_json: bool) -> None:

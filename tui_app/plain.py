@@ -160,11 +160,11 @@ def died(state: RunState, log: str) -> list[str]:
     ]
 
 
-def ending(state: RunState, folder: str, log: str) -> list[str]:
+def ending(state: RunState, folder: str, log: str, program: str = "finetui") -> list[str]:
     """What stands at the end of a run: the table, where the result is, what to do next."""
     match state.final:
         case ev.RunFinished(seconds=seconds):
-            return [*result_table(state), "", *next_steps(state, folder, seconds)]
+            return [*result_table(state), "", *next_steps(state, folder, seconds, program)]
         case ev.RunStopped(kept=kept):
             return [f"run {state.run} is stopped; kept: {printable(kept)}.", f"Go on with: finetui resume {state.run}"]
         case ev.RunFailed() as failed:
@@ -202,7 +202,7 @@ def result_table(state: RunState) -> list[str]:
     return table + [row(name, [f"{value:.3f}" for value in values], "") for name, values in others]
 
 
-def next_steps(state: RunState, folder: str, seconds: float) -> list[str]:
+def next_steps(state: RunState, folder: str, seconds: float, program: str) -> list[str]:
     told = [f"run {state.run} finished in {format_seconds(seconds)}."]
     if state.adapter:
         told.append(f"Result: {folder}/{state.adapter.path}" + (f"  (on {state.model.folder})" if state.model else ""))
@@ -211,8 +211,8 @@ def next_steps(state: RunState, folder: str, seconds: float) -> list[str]:
     return [
         *told,
         "Next:",
-        f"  finetui status {state.run}           how it went, in one screen",
-        f"  finetui replay {state.run}           the same again, from the same rows and seed",
+        f"  {program} status {state.run}           how it went, in one screen",
+        f"  {program} replay {state.run}           the same again, from the same rows and seed",
     ]
 
 
