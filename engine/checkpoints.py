@@ -7,7 +7,6 @@ the folder to `checkpoint-N/`; `newest` hands out only what is still exactly as 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import RunDirError
+from engine.file_hashes import sha256_of
 from engine.run_dir import write_atomic
 
 STAGING = "staging"
@@ -50,7 +50,7 @@ def seal(staged: Path, folder: Path, step: int, key: dict[str, Any]) -> Checkpoi
         fd = os.open(path, os.O_RDONLY)
         os.fsync(fd)
         os.close(fd)
-        files[path.relative_to(staged).as_posix()] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+        files[path.relative_to(staged).as_posix()] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
     write_atomic(staged / MANIFEST, json.dumps({"step": step, "key": key, "files": files}, indent=1))
     final = folder / f"checkpoint-{step}"
     if final.exists():
@@ -78,7 +78,7 @@ def fault_of(path: Path, key: dict[str, Any] | None = None) -> str:
         part = path / name
         if not part.is_file():
             return f"{name} is missing"
-        if part.stat().st_size != num_bytes or file_sha256(part) != sha256:
+        if part.stat().st_size != num_bytes or sha256_of(part) != sha256:
             return f"{name} is not as it was written"
     absent = [name for name in REQUIRED if name not in files]
     return f"{absent[0]} is missing" if absent else ""
@@ -105,11 +105,6 @@ def prune(folder: Path, keep: int) -> None:
     shutil.rmtree(folder / STAGING, ignore_errors=True)
     for path in sorted(folder.glob("checkpoint-*"), key=_step, reverse=True)[keep:]:
         shutil.rmtree(path, ignore_errors=True)
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _step(path: Path) -> int:

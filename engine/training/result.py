@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from engine.checkpoints import MANIFEST, file_sha256
+from engine.checkpoints import MANIFEST
 from engine.errors import DivergedError, RunDirError
 from engine.events import AdapterSaved
+from engine.file_hashes import sha256_of
 from engine.run_dir import RunDir, read_json, write_atomic
 
 
@@ -36,7 +37,7 @@ def save_result(run: RunDir, model: Any, tokenizer: Any) -> AdapterSaved:
     tokenizer.save_pretrained(staged)
     compare(staged, model, is_adapter=is_adapter)
     files: dict[str, dict[str, Any]] = {
-        path.name: {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+        path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
         for path in sorted(staged.iterdir())
         if path.is_file()
     }

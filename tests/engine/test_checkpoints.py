@@ -198,4 +198,4 @@ def test_a_trainer_killed_at_any_moment_leaves_a_whole_newest_checkpoint(tmp_pat
 def test_a_hash_is_that_of_the_bytes(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"abc")
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert checkpoints.file_sha256(tmp_path / "x") == expected
+    assert checkpoints.sha256_of(tmp_path / "x") == expected

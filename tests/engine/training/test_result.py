@@ -13,8 +13,9 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, MixtralConfig
 
-from engine.checkpoints import MANIFEST, file_sha256
+from engine.checkpoints import MANIFEST
 from engine.errors import DivergedError, RunDirError
+from engine.file_hashes import sha256_of
 from engine.training.result import compare, save_result
 
 # peft asks a model of transformers under the old name of a property; it answers as ever.
@@ -73,9 +74,9 @@ def test_the_tokenizer_lies_beside_it_and_every_file_is_listed(tuned: Callable[.
     assert set(listed) == {path.name for path in made.run.adapter.iterdir()} - {MANIFEST}
     for name, entry in listed.items():
         path = made.run.adapter / name
-        assert entry == {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+        assert entry == {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
     weights = made.run.adapter / "adapter_model.safetensors"
-    assert (saved.num_bytes, saved.sha256) == (weights.stat().st_size, file_sha256(weights))
+    assert (saved.num_bytes, saved.sha256) == (weights.stat().st_size, sha256_of(weights))
     assert [path.suffix for path in made.run.adapter.iterdir() if path.suffix in (".bin", ".pt", ".pkl")] == []
 
 
