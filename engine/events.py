@@ -153,24 +153,104 @@ class TrainingContinued(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryPredicted(Event):
+    """What a plan is predicted to take, before an attempt follows it. `method`: closed form or dry run."""
+
+    plan_file: str
+    method: str
+    peak_bytes: int
+    static_bytes: int
+    needed_bytes: int
+    capacity_bytes: int
+    verdict: str
+    terms: tuple[tuple[str, int], ...]
+    calibration: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryProbed(Event):
+    """One real step of the longest rows, an eval batch and a save, before step 1. Bytes are peaks of allocated memory.
+
+    `phases`: (load, forward, backward, optimizer, eval or save; its peak). Static is what lies there between steps.
+    """
+
+    attempt: int
+    predicted_bytes: int | None
+    predicted_static_bytes: int | None
+    peak_bytes: int
+    static_bytes: int
+    phases: tuple[tuple[str, int], ...]
+    seconds: float
+    reserved_bytes: int | None = None
+    device_used_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryMeasured(Event):
+    """Running peak after step 2. `rho` scales the predicted transient part: (peak - static) / the same as predicted."""
+
+    attempt: int
+    step: int
+    peak_bytes: int
+    static_bytes: int
+    predicted_bytes: int | None
+    rho: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OomHit(Event):
-    """Memory ran out: in which phase and step, and what the allocator said."""
+    """Memory ran out: in which phase and step, what the allocator said, and which one it was.
+
+    `phase`: load, probe, first step, step, optimizer, between steps, eval, save or resume. `cause`: cuda,
+    cublas, cpu allocator or host.
+    """
 
     attempt: int
     phase: str
     step: int
     message: str
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RungTaken(Event):
-    """The ladder changed the plan. `kept` says from where the next attempt goes on."""
+    """The ladder changed the plan. `kept` says from where the next attempt goes on, `why` what made it necessary.
+
+    Bytes are the predicted peaks of allocated memory before and after this rung, None where nothing is predicted.
+    """
 
     rung: str
     cost: str
     changes_objective: bool
     plan_file: str
     kept: str
+    why: str = "out of memory"
+    before_bytes: int | None = None
+    after_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsCarried(Event):
+    """Weights trained under one plan went on under another. `error`: relative error of the adapters' products.
+
+    Eval losses are of the same rows before and after; None where the old shape cannot be run.
+    """
+
+    step: int
+    changes: tuple[str, ...]
+    error: float
+    optimizer_kept: bool
+    warmup_steps: int
+    eval_loss_before: float | None = None
+    eval_loss_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipeSettled(Event):
+    """The plan that training ended with, as a recipe that starts there."""
+
+    path: str
+    rungs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from engine.memory import predict
-from engine.model_shape import ModelShape
+from engine.memory import Predictor
 from engine.plan import Plan
 from engine.recipe_sections import LadderSection
 
@@ -114,26 +113,26 @@ def ladder(limits: LadderSection) -> Iterator[Rung]:
         yield by_name[name]
 
 
-def next_plan(plan: Plan, limits: LadderSection, shape: ModelShape | None) -> tuple[Plan, tuple[Rung, ...]] | None:
+def next_plan(plan: Plan, limits: LadderSection, predictor: Predictor | None) -> tuple[Plan, tuple[Rung, ...]] | None:
     """The nearest changed plan predicted to fit, and the rungs it takes; None at the end of the ladder.
 
-    Without a shape nothing can be predicted and rungs are taken one at a time. Never returns the same plan.
+    Without a predictor rungs are taken one at a time. Never returns the same plan.
     """
     if not limits.enabled:
         return None
-    failed = predict(plan, shape).peak_bytes if shape else 0
+    failed = predictor(plan).peak_bytes if predictor else 0
     taken: list[Rung] = []
-    current = plan
+    current, before = plan, failed
     for rung in _repeated(limits):
         changed = rung.apply(current, limits)
         if changed is None:
             continue
-        memory = predict(changed, shape) if shape else None
-        before = predict(current, shape).peak_bytes if shape else 0
+        memory = predictor(changed) if predictor else None
         if memory and memory.peak_bytes >= before and not _helps_unpredicted(rung):
             continue
         taken.append(rung)
         current = replace(changed, rungs=(*current.rungs, rung.name), memory=memory)
+        before = memory.peak_bytes if memory else 0
         if memory is None or (memory.peak_bytes <= failed * SHRINK and memory.verdict != "will not fit"):
             return current, tuple(taken)
     return (current, tuple(taken)) if taken else None

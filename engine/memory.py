@@ -8,10 +8,12 @@ each term). Not here: what becomes of the verdict (`plan`, `ladder`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.model_shape import ModelShape, Projection
+from engine.units import format_bytes
 
 if TYPE_CHECKING:
     from engine.plan import Plan
@@ -31,23 +33,59 @@ SCORE_BYTES_STORED = 6
 OPTIMIZER_BYTES = {"adamw_8bit": 2.03, "paged_adamw_8bit": 2.03}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryPrediction:
-    """Bytes by term, their peak, and whether the plan's capacity holds them."""
+    """What one plan takes, term by term, and whether the plan's capacity holds it. All sizes in bytes."""
 
     terms: tuple[tuple[str, int], ...]
+    """What is alive at the peak; the sum is `peak_bytes`."""
     peak_bytes: int
+    """PyTorch's peak allocated of one optimizer step."""
+    static_bytes: int
+    """Of it what lies there between steps: weights, adapter, optimizer state."""
+    reserved_low_bytes: int
+    reserved_high_bytes: int
+    """Range of what PyTorch's pool holds: it depends on the order of allocations."""
     outside_bytes: int
+    """Taken outside the pool: CUDA context and libraries."""
+    needed_bytes: int
+    """Smallest capacity that survives: pool and what lies outside."""
     capacity_bytes: int
     verdict: str
     """fits, tight or will not fit."""
-    method: str = "closed form, an estimate"
+    reason: str
+    """The verdict in one sentence."""
+    method: str = "closed form"
+    """closed form (an estimate) or dry run (the installed libraries' own step)."""
+    closed_form_peak_bytes: int | None = None
+    """The other method's figure, to compare, where the dry run was used."""
+    calibration: str = ""
+    """Which measurements scaled the transient part: how many, how old, by how much. Empty for none."""
 
     @staticmethod
     def from_json(raw: dict[str, Any]) -> MemoryPrediction:
         values = dict(raw)
         values["terms"] = tuple((str(name), int(size)) for name, size in values["terms"])
         return MemoryPrediction(**values)
+
+
+Predictor = Callable[["Plan"], MemoryPrediction]
+"""Whatever predicts: `closed_form` here, the dry run in `dry_runs`."""
+
+
+def judge(needed_bytes: int, capacity_bytes: int) -> tuple[str, str]:
+    """(verdict, reason): fits, tight or will not fit, and why in one sentence."""
+    told = f"{format_bytes(needed_bytes)} of {format_bytes(capacity_bytes)}"
+    if needed_bytes <= capacity_bytes * (1 - TIGHT_MARGIN):
+        return "fits", f"needs {told}"
+    if needed_bytes <= capacity_bytes:
+        return "tight", f"needs {told}: less than {TIGHT_MARGIN:.0%} is left for what varies from run to run"
+    return "will not fit", f"needs {told}"
+
+
+def closed_form(shape: ModelShape) -> Predictor:
+    """The closed form of one model as a predictor."""
+    return lambda plan: predict(plan, shape)
 
 
 def predict(plan: Plan, shape: ModelShape) -> MemoryPrediction:
@@ -75,14 +113,20 @@ def predict(plan: Plan, shape: ModelShape) -> MemoryPrediction:
     moment = max(head, layer, key=lambda parts: sum(parts.values()))
     terms = tuple((static | moment).items())
     peak = sum(size for _, size in terms)
-    kind = plan.device.partition(":")[0]
-    outside = OUTSIDE_BYTES[kind]
-    needed = peak + outside
-    if needed <= plan.capacity_bytes * (1 - TIGHT_MARGIN):
-        verdict = "fits"
-    else:
-        verdict = "tight" if needed <= plan.capacity_bytes else "will not fit"
-    return MemoryPrediction(terms, peak, outside, plan.capacity_bytes, verdict)
+    outside = OUTSIDE_BYTES[plan.device.partition(":")[0]]
+    verdict, reason = judge(peak + outside, plan.capacity_bytes)
+    return MemoryPrediction(
+        terms=terms,
+        peak_bytes=peak,
+        static_bytes=sum(static.values()),
+        reserved_low_bytes=peak,
+        reserved_high_bytes=peak,
+        outside_bytes=outside,
+        needed_bytes=peak + outside,
+        capacity_bytes=plan.capacity_bytes,
+        verdict=verdict,
+        reason=reason,
+    )
 
 
 def trainable_parameters(plan: Plan, shape: ModelShape) -> int:

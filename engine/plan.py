@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.hardware import Gpu, Hardware
-from engine.memory import MemoryPrediction, predict
+from engine.memory import MemoryPrediction, Predictor, closed_form
 from engine.model_shape import ModelShape
 from engine.recipe import Problem, Recipe, recipe_error
+from engine.row_lengths import RowLengths
 from engine.units import format_bytes, parse_bytes
 
 
@@ -40,17 +41,22 @@ class Plan:
     target_modules: str | tuple[str, ...]
     use_rslora: bool
     use_dora: bool
+    lean_dora: bool
     double_quant: bool
     max_length: int
     per_device_train_batch_size: int
     gradient_accumulation_steps: int
     per_device_eval_batch_size: int
     gradient_checkpointing: bool
+    activation_offloading: bool
+    fused_loss: bool
     padding_free: bool
     optim: str
     expandable_segments: bool
     four_bit_available: bool = True
     num_threads: int
+    rows: RowLengths | None = None
+    """The longest rows there are; None until they are tokenized, and every row counts as `max_length` tokens."""
     reasons: tuple[tuple[str, str], ...] = ()
     """(field, why it has this value) for every value the plan chose."""
     rungs: tuple[str, ...] = ()
@@ -79,35 +85,44 @@ class Plan:
                 values["target_modules"] = tuple(values["target_modules"])
             values["reasons"] = tuple((str(a), str(b)) for a, b in values["reasons"])
             values["rungs"], values["notes"] = tuple(values["rungs"]), tuple(values["notes"])
+            values["rows"] = RowLengths.from_json(values["rows"]) if values.get("rows") else None
             values["memory"] = MemoryPrediction.from_json(values["memory"]) if values["memory"] else None
             return Plan(**values)
         except (KeyError, TypeError) as fault:
             raise ValueError(f"not a plan: {fault}") from fault
 
 
-def plan(recipe: Recipe, hardware: Hardware, shape: ModelShape | None) -> Plan:
+def plan(
+    recipe: Recipe,
+    hardware: Hardware,
+    shape: ModelShape | None,
+    *,
+    rows: RowLengths | None = None,
+    predictor: Predictor | None = None,
+) -> Plan:
     """Resolve a recipe. Raises RecipeError listing every option this machine cannot apply.
 
-    Without a shape (model not looked at yet) the plan has no memory prediction and says so.
+    `predictor` is the closed form of `shape` unless another is given. Without either (model not looked at yet)
+    the plan has no memory prediction and says so.
     """
     if problems := machine_problems(recipe, hardware):
         raise recipe_error(problems)
-    chosen = _base(recipe, hardware)
-    if shape is None:
+    predictor = predictor or (closed_form(shape) if shape else None)
+    chosen = replace(_base(recipe, hardware), rows=rows)
+    if predictor is None:
         chosen = replace(chosen, notes=(*chosen.notes, "memory is not predicted: the model's config is not here yet"))
     if recipe.training.gradient_checkpointing != "auto":
-        return _because(
-            chosen, "gradient_checkpointing", "the recipe asks for it", predict(chosen, shape) if shape else None
-        )
-    if shape is None:
+        why = "the recipe asks for it"
+        return _because(chosen, "gradient_checkpointing", why, predictor(chosen) if predictor else None)
+    if predictor is None:
         return _because(chosen, "gradient_checkpointing", "decided once the model's config is here", None)
     without = replace(chosen, gradient_checkpointing=False)
-    prediction = predict(without, shape)
+    prediction = predictor(without)
     if prediction.verdict == "fits":
         return _because(without, "gradient_checkpointing", "fits without, and is a third faster that way", prediction)
     on = replace(chosen, gradient_checkpointing=True)
     why = f"without it the peak would be {format_bytes(prediction.peak_bytes)} of {format_bytes(chosen.capacity_bytes)}"
-    return _because(on, "gradient_checkpointing", why, predict(on, shape))
+    return _because(on, "gradient_checkpointing", why, predictor(on))
 
 
 def machine_problems(recipe: Recipe, hardware: Hardware) -> list[Problem]:
@@ -174,15 +189,18 @@ def _base(recipe: Recipe, hardware: Hardware) -> Plan:
         target_modules=targets,
         use_rslora=adapter.use_rslora,
         use_dora=adapter.use_dora,
+        lean_dora=adapter.use_dora and adapter.lean_dora,
         double_quant=recipe.model.bnb_4bit_use_double_quant,
         max_length=training.max_length,
         per_device_train_batch_size=training.per_device_train_batch_size,
         gradient_accumulation_steps=training.gradient_accumulation_steps,
         per_device_eval_batch_size=training.per_device_eval_batch_size,
         gradient_checkpointing=training.gradient_checkpointing is True,
+        activation_offloading=training.activation_offloading,
+        fused_loss=training.fused_loss,
         padding_free=padding_free,
         optim=training.optim,
-        expandable_segments=False,
+        expandable_segments=recipe.memory.expandable_segments and gpu is not None,
         four_bit_available=hardware.four_bit.available,
         num_threads=hardware.num_cores,
         reasons=tuple(reasons),

@@ -129,6 +129,10 @@ class AdapterSection(Section):
     use_dora: bool = Field(
         False, description="Learn magnitude and direction apart (DoRA): often better, slower, larger."
     )
+    lean_dora: bool = Field(
+        True,
+        description="Compute DoRA without PEFT's identity matrix and fp32 copies: same function, less memory.",
+    )
 
 
 class TrainingSection(Section):
@@ -162,6 +166,12 @@ class TrainingSection(Section):
     gradient_checkpointing: bool | Auto = Field(
         "auto", description="Recompute activations in the backward pass: a third slower, far less memory."
     )
+    activation_offloading: bool = Field(
+        False, description="Keep activations in RAM between forward and backward pass (NVIDIA cards): slower, smaller."
+    )
+    fused_loss: bool = Field(
+        True, description="Score the vocabulary in pieces; off holds all logits, up to 16 bytes per token and word."
+    )
     padding_free: bool | Auto = Field(
         "auto", description="Join the rows of a batch without padding; they never see each other. auto: on CPU."
     )
@@ -182,6 +192,13 @@ class MemorySection(Section):
         None,
         description="Cap, such as 6GiB: planned for, and enforced on the device (on CPU: on top of the libraries).",
     )
+    expandable_segments: bool = Field(
+        False, description="Let PyTorch's pool on the card grow in place, which leaves fewer holes (NVIDIA cards)."
+    )
+    probe: bool = Field(
+        True,
+        description="Run the longest rows once, eval and save too, before step 1: too little memory shows there.",
+    )
 
 
 class LadderSection(Section):
@@ -194,6 +211,9 @@ class LadderSection(Section):
     )
     min_max_length: int = Field(256, ge=8, description="halve_max_length never goes below this many tokens.")
     min_rank: int = Field(4, ge=1, description="halve_rank never goes below this rank.")
+    predict: bool = Field(
+        True, description="Take the first rungs predicted to be enough at once; off takes one per out-of-memory."
+    )
     max_attempts: int = Field(8, ge=1, description="Attempts in all before the run ends with out of memory.")
 
 

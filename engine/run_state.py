@@ -37,8 +37,14 @@ class RunState:
     num_attempt_steps: int = 0
     evals: tuple[ev.EvalLogged, ...] = ()
     checkpoint: ev.CheckpointSaved | None = None
+    predicted: ev.MemoryPredicted | None = None
+    probed: ev.MemoryProbed | None = None
+    measured: ev.MemoryMeasured | None = None
+    """Predicted, probed and running peak of the present plan."""
     ooms: tuple[ev.OomHit, ...] = ()
     rungs: tuple[ev.RungTaken, ...] = ()
+    carried: tuple[ev.WeightsCarried, ...] = ()
+    settled: ev.RecipeSettled | None = None
     adapter: ev.AdapterSaved | None = None
     progress: ev.EvaluationProgressed | None = None
     scores: tuple[ev.VariantScored, ...] = ()
@@ -157,6 +163,31 @@ def _(_event: ev.TrainingPaused, state: RunState) -> RunState:
 @_fold.register
 def _(_event: ev.TrainingContinued, state: RunState) -> RunState:
     return replace(state, phase="training")
+
+
+@_fold.register
+def _(event: ev.MemoryPredicted, state: RunState) -> RunState:
+    return replace(state, predicted=event, probed=None, measured=None)
+
+
+@_fold.register
+def _(event: ev.MemoryProbed, state: RunState) -> RunState:
+    return replace(state, probed=event)
+
+
+@_fold.register
+def _(event: ev.MemoryMeasured, state: RunState) -> RunState:
+    return replace(state, measured=event)
+
+
+@_fold.register
+def _(event: ev.WeightsCarried, state: RunState) -> RunState:
+    return replace(state, carried=(*state.carried, event))
+
+
+@_fold.register
+def _(event: ev.RecipeSettled, state: RunState) -> RunState:
+    return replace(state, settled=event)
 
 
 @_fold.register

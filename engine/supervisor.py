@@ -37,6 +37,7 @@ from engine.hardware import Hardware
 from engine.ladder import next_plan
 from engine.launcher import kill_group
 from engine.liveness import HEARTBEAT_SECONDS, ProcessIdentity, announce, beat, take_lock
+from engine.memory import closed_form
 from engine.model_shape import ModelShape, model_shape
 from engine.plan import Plan, plan
 from engine.recipe import Recipe
@@ -154,7 +155,8 @@ class Supervisor:
 
     def climb_down(self, failed: Plan, number: int, limits: LadderSection, outcome: Outcome) -> None:
         """Write the next plan, or raise OutOfMemoryError when no rung is left."""
-        found = next_plan(failed, limits, self.shape())
+        shape = self.shape()
+        found = next_plan(failed, limits, closed_form(shape) if shape else None)
         if found is None:
             raise out_of_memory(failed, outcome, "no rung of the ladder is left")
         changed, rungs = found

@@ -11,6 +11,7 @@ import pytest
 from engine.hardware import Hardware, emulate, read_hardware
 from engine.known_models import KNOWN_MODELS
 from engine.ladder import next_plan
+from engine.memory import closed_form
 from engine.plan import plan
 from engine.recipe import Recipe
 from engine.starting import shape_for
@@ -67,7 +68,7 @@ def test_a_preset_plans_on_the_machine_it_names_without_network_or_download(pres
     chosen = plan(recipe, machine_of(preset), shape)
     assert chosen.memory is not None
     if chosen.memory.verdict == "will not fit":  # as its source knew: the rungs it names lead to a plan that fits
-        found = next_plan(chosen, recipe.ladder, shape)
+        found = next_plan(chosen, recipe.ladder, closed_form(shape) if shape else None)
         assert found is not None
         chosen = found[0]
     assert chosen.memory is not None

@@ -10,6 +10,7 @@ import pytest
 
 from engine.hardware import Hardware, emulate, read_hardware
 from engine.ladder import COSTLY, FREE, Rung, ladder, next_plan
+from engine.memory import closed_form
 from engine.model_shape import ModelShape
 from engine.plan import Plan, plan
 from engine.recipe_sections import LadderSection
@@ -45,7 +46,7 @@ def descent(start: Plan, limits: LadderSection, shape: ModelShape | None) -> lis
     """Every plan down to the end of the ladder, running out of memory each time."""
     steps: list[tuple[Plan, tuple[Rung, ...]]] = []
     current = start
-    while found := next_plan(current, limits, shape):
+    while found := next_plan(current, limits, closed_form(shape) if shape else None):
         steps.append(found)
         current = found[0]
         assert len(steps) <= 60, "the ladder has no end"
@@ -130,5 +131,5 @@ def test_only_allowed_rungs_are_taken_free_ones_first_and_costly_ones_in_the_ord
 def test_a_ladder_that_is_off_ends_at_once(start: str) -> None:
     current, shape = PLANS[start]
     off = LadderSection.model_validate(EVERYTHING.model_dump() | {"enabled": False})
-    assert next_plan(current, off, shape) is None
+    assert next_plan(current, off, closed_form(shape) if shape else None) is None
     assert next_plan(current, off, None) is None

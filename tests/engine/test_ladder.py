@@ -9,6 +9,7 @@ import pytest
 
 from engine.hardware import emulate, read_hardware
 from engine.ladder import SHRINK, Rung, next_plan
+from engine.memory import closed_form
 from engine.model_shape import ModelShape
 from engine.plan import Plan, plan
 from engine.recipe import Recipe
@@ -28,7 +29,7 @@ def planned(name: str, card: str | None, *overrides: str) -> tuple[Recipe, Plan,
 def walk(recipe: Recipe, current: Plan, shape: ModelShape | None) -> list[tuple[Plan, tuple[Rung, ...]]]:
     """Every offer of the ladder, each of them running out of memory."""
     offers = []
-    while found := next_plan(current, recipe.ladder, shape):
+    while found := next_plan(current, recipe.ladder, closed_form(shape) if shape else None):
         offers.append(found)
         current = found[0]
     return offers
@@ -65,7 +66,7 @@ def test_with_a_prediction_rungs_that_do_not_suffice_are_taken_together() -> Non
     recipe, start, shape = planned("trinity-gemma3-12b-16gb", "t4")
     assert start.memory is not None
     assert start.memory.verdict == "will not fit"
-    found = next_plan(start, recipe.ladder, shape)
+    found = next_plan(start, recipe.ladder, closed_form(shape) if shape else None)
     assert found is not None
     after, rungs = found
     assert [rung.name for rung in rungs] == ["expandable_segments", "halve_max_length"]
