@@ -16,12 +16,17 @@ from engine.units import MIB, parse_bytes
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A card as sold. `total_mib` is what `nvidia-smi` shows; `usable_mib` what programs get, where measured."""
+    """A card as sold. `total_mib` is what `nvidia-smi` shows; `usable_mib` what programs get, where measured.
+
+    `peak_tflops`: dense 16-bit products summed in fp32, 10^12 operations a second, rounded, from NVIDIA's data sheets
+    and architecture white papers (A10G: AWS). GeForce cards do that at half the rate their boxes advertise.
+    """
 
     key: str
     name: str
     total_mib: int
     compute_capability: Capability
+    peak_tflops: float
     usable_mib: int | None = None
 
     @property
@@ -38,28 +43,28 @@ class Card:
 
 
 CARDS = (
-    Card("p100", "Tesla P100-PCIE-16GB", 16_384, (6, 0)),
-    Card("v100-16gb", "Tesla V100-SXM2-16GB", 16_384, (7, 0)),
-    Card("v100-32gb", "Tesla V100-SXM2-32GB", 32_768, (7, 0)),
-    Card("t4", "Tesla T4", 15_360, (7, 5), usable_mib=14_912),  # measured on Kaggle, ECC on
-    Card("rtx2080ti", "NVIDIA GeForce RTX 2080 Ti", 11_264, (7, 5)),
-    Card("rtx3050-6gb", "NVIDIA GeForce RTX 3050 6GB", 6_144, (8, 6)),
-    Card("rtx3060-12gb", "NVIDIA GeForce RTX 3060", 12_288, (8, 6)),
-    Card("rtx3080-10gb", "NVIDIA GeForce RTX 3080", 10_240, (8, 6)),
-    Card("rtx3090", "NVIDIA GeForce RTX 3090", 24_576, (8, 6)),
-    Card("rtx4060-8gb", "NVIDIA GeForce RTX 4060", 8_188, (8, 9)),
-    Card("rtx4060ti-16gb", "NVIDIA GeForce RTX 4060 Ti", 16_380, (8, 9)),
-    Card("rtx4070", "NVIDIA GeForce RTX 4070", 12_282, (8, 9)),
-    Card("rtx4080", "NVIDIA GeForce RTX 4080", 16_376, (8, 9)),
-    Card("rtx4090", "NVIDIA GeForce RTX 4090", 24_564, (8, 9)),
-    Card("rtx5090", "NVIDIA GeForce RTX 5090", 32_607, (12, 0)),
-    Card("l4", "NVIDIA L4", 23_034, (8, 9)),
-    Card("a10g", "NVIDIA A10G", 23_028, (8, 6)),
-    Card("l40s", "NVIDIA L40S", 46_068, (8, 9)),
-    Card("a100-40gb", "NVIDIA A100-SXM4-40GB", 40_960, (8, 0)),
-    Card("a100-80gb", "NVIDIA A100-SXM4-80GB", 81_920, (8, 0)),
-    Card("h100-80gb", "NVIDIA H100 80GB HBM3", 81_559, (9, 0)),
-    Card("h200", "NVIDIA H200", 143_771, (9, 0)),
+    Card("p100", "Tesla P100-PCIE-16GB", 16_384, (6, 0), 21),
+    Card("v100-16gb", "Tesla V100-SXM2-16GB", 16_384, (7, 0), 125),
+    Card("v100-32gb", "Tesla V100-SXM2-32GB", 32_768, (7, 0), 125),
+    Card("t4", "Tesla T4", 15_360, (7, 5), 65, usable_mib=14_912),  # measured on Kaggle, ECC on
+    Card("rtx2080ti", "NVIDIA GeForce RTX 2080 Ti", 11_264, (7, 5), 54),
+    Card("rtx3050-6gb", "NVIDIA GeForce RTX 3050 6GB", 6_144, (8, 6), 14),
+    Card("rtx3060-12gb", "NVIDIA GeForce RTX 3060", 12_288, (8, 6), 25),
+    Card("rtx3080-10gb", "NVIDIA GeForce RTX 3080", 10_240, (8, 6), 60),
+    Card("rtx3090", "NVIDIA GeForce RTX 3090", 24_576, (8, 6), 71),
+    Card("rtx4060-8gb", "NVIDIA GeForce RTX 4060", 8_188, (8, 9), 30),
+    Card("rtx4060ti-16gb", "NVIDIA GeForce RTX 4060 Ti", 16_380, (8, 9), 44),
+    Card("rtx4070", "NVIDIA GeForce RTX 4070", 12_282, (8, 9), 58),
+    Card("rtx4080", "NVIDIA GeForce RTX 4080", 16_376, (8, 9), 97),
+    Card("rtx4090", "NVIDIA GeForce RTX 4090", 24_564, (8, 9), 165),
+    Card("rtx5090", "NVIDIA GeForce RTX 5090", 32_607, (12, 0), 210),
+    Card("l4", "NVIDIA L4", 23_034, (8, 9), 121),
+    Card("a10g", "NVIDIA A10G", 23_028, (8, 6), 70),
+    Card("l40s", "NVIDIA L40S", 46_068, (8, 9), 362),
+    Card("a100-40gb", "NVIDIA A100-SXM4-40GB", 40_960, (8, 0), 312),
+    Card("a100-80gb", "NVIDIA A100-SXM4-80GB", 81_920, (8, 0), 312),
+    Card("h100-80gb", "NVIDIA H100 80GB HBM3", 81_559, (9, 0), 989),
+    Card("h200", "NVIDIA H200", 143_771, (9, 0), 989),
 )
 
 
@@ -93,6 +98,12 @@ def find_card(wanted: str) -> Card | int:
         means="Without it there is no card to plan for.",
         remedy=f"Write a size with its unit, for example 6GiB, or one of: {', '.join(card.key for card in CARDS)}.",
     )
+
+
+def card_named(name: str) -> Card | None:
+    """The card that a driver calls `name`, emulated or not; None for one that is not listed."""
+    plain = _plain(name.removesuffix(" (emulated)"))
+    return next((card for card in CARDS if _plain(card.name) == plain), None)
 
 
 def _beginning_with(key: str) -> list[Card]:

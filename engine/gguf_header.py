@@ -1,11 +1,10 @@
 """The header of a GGUF file: which model it holds, as a config.json would say it. No tensor is read.
 
-The `gguf` package does the parsing. Turning the file into safetensors is engine/training/gguf_conversion.py.
+Reading the bytes is engine/gguf_metadata.py. Turning the file into safetensors is engine/training/gguf_conversion.py.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from engine.errors import ModelError
+from engine.gguf_metadata import read_gguf_metadata
 
 # GGUF's architecture name -> (model_type, class) in transformers. Mistral files call themselves llama.
 ARCHITECTURES: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -60,25 +60,16 @@ class GgufHeader:
 
 
 def read_gguf_header(path: Path) -> GgufHeader:
-    """Parse a GGUF file's header (seconds for a vocabulary of 250,000). Raises ModelError for a broken file."""
-    from gguf import GGUFReader
-
+    """Parse a GGUF file's header (0.1 s for a vocabulary of 262,144). Raises ModelError for a broken file."""
     try:
-        reader = GGUFReader(path)
-        values = {
-            name: field.contents()
-            for name, field in reader.fields.items()
-            if not name.startswith(("tokenizer.ggml.tokens", "tokenizer.ggml.merges", "tokenizer.ggml.scores"))
-        }
-        shapes = {tensor.name: tuple(int(n) for n in tensor.shape) for tensor in reader.tensors}
-        parameters = sum(int(tensor.n_elements) for tensor in reader.tensors)
-        types = tuple(sorted({tensor.tensor_type.name for tensor in reader.tensors}))
-    except (OSError, ValueError, KeyError, IndexError, OverflowError, MemoryError, struct.error) as error:
+        values, tensors = read_gguf_metadata(path)
+    except (OSError, ValueError, OverflowError, MemoryError) as error:
         raise ModelError(
-            f"{path} cannot be read as a GGUF file ({type(error).__name__}).",
+            f"{path} cannot be read as a GGUF file: {getattr(error, 'strerror', None) or error}.",
             means="It is cut short, damaged, or not a GGUF file at all.",
             remedy="Download it again and compare its size with the one stated at its source.",
         ) from error
+    shapes = {tensor.name: tensor.shape for tensor in tensors}
     architecture = str(values.get("general.architecture", "unknown"))
     return GgufHeader(
         architecture=architecture,
@@ -86,8 +77,8 @@ def read_gguf_header(path: Path) -> GgufHeader:
         tokenizer_model=_text(values.get("tokenizer.ggml.model")),
         pre_tokenizer=_text(values.get("tokenizer.ggml.pre")),
         licence=_text(values.get("general.license")),
-        num_parameters=parameters,
-        tensor_types=types,
+        num_parameters=sum(tensor.num_elements for tensor in tensors),
+        tensor_types=tuple(sorted({tensor.type_name for tensor in tensors})),
     )
 
 

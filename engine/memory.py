@@ -1,9 +1,9 @@
-"""How much memory a plan takes: a closed form, one readable term per line, no torch.
+"""How much memory a plan takes: what a prediction says, and the closed form, one readable term per line, no torch.
 
-It is an estimate with theory coefficients and says so; the longest batch is taken to be full
-(`max_length` tokens a row). Coefficients: activations and loss per token as stored by transformers +
-PEFT + TRL 1.16, NF4 bytes as bitsandbytes 0.50 lays them out (both checked against real steps; see
-each term). Not here: what becomes of the verdict (`plan`, `ladder`).
+The closed form is an estimate with theory coefficients and says so; the dry run (`dry_runs`) replaces it. The
+longest batch is made of the longest rows there are, or of full ones (`max_length` tokens). Coefficients:
+activations and loss per token as stored by transformers + PEFT + TRL 1.16, NF4 bytes as bitsandbytes 0.50 lays
+them out (both checked against real steps; see each term). Not here: what becomes of the verdict (`plan`, `ladder`).
 """
 
 from __future__ import annotations
@@ -12,25 +12,66 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from engine.allocator import needed_on_cpu
+from engine.dry_run_types import TERMS
 from engine.model_shape import ModelShape, Projection
-from engine.units import format_bytes
+from engine.step_specs import (
+    TRAINED_ROWS,
+    adapter_dtype,
+    attention_kernel,
+    cublas_workspace_bytes,
+    eval_rows,
+    loss_kind,
+    train_rows,
+)
+from engine.units import MIB, format_bytes
 
 if TYPE_CHECKING:
     from engine.plan import Plan
 
-MIB = 1024**2
 TIGHT_MARGIN = 0.05
 """Share of the capacity that must stay free for `fits`: 11 of 12 boundary runs on a T4 were judged right with it."""
-NF4_BYTES = 0.5625
-NF4_DOUBLE_QUANT_BYTES = 0.5159
-OUTSIDE_BYTES = {"cuda": 157 * MIB, "cpu": 0}
-"""CUDA context (141 MiB) and cuBLAS workspaces (2 x 8.1 MiB) on a T4, torch 2.10 and 2.14."""
+NF4_BLOCK = 64
+"""4-bit weights that share a scale; bytes as bitsandbytes 0.50 lays them out, checked to the byte."""
+EIGHT_BIT_STATE_BYTES = 2.03
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 SCORE_BYTES = 15
 """Per attention score while an eager layer goes backwards; rows of 2,048 and 4,096 tokens on a T4 gave 14.6 to 15.5."""
 SCORE_BYTES_STORED = 6
 """Of these from the forward pass: the softmax in fp32, its 16-bit copy."""
-OPTIMIZER_BYTES = {"adamw_8bit": 2.03, "paged_adamw_8bit": 2.03}
+TILE_TOKENS, TILE_WORDS = 4096, 32768
+"""TRL's fused head scores so many tokens against so many words at once; off a card in seven fp32 tiles."""
+FROZEN_HEAD_POSITIONS = 256
+"""Positions that our own loss scores at once (`training.frozen_head_loss`)."""
+KEPT_WHEN_OFFLOADING = 5
+"""Layers whose activations TRL's offloading keeps on the card, in transit."""
+RESERVED_OF_ALLOCATED = 1.13
+"""Median of reserved / allocated over 52 runs on a T4; the dry run replays the allocator instead."""
+CONTEXTS: tuple[tuple[tuple[int, int], int], ...] = (((9, 0), 512 * MIB), ((8, 0), 400 * MIB), ((0, 0), 141 * MIB))
+"""(from this compute capability on, size of a CUDA context). 141 MiB: a T4 under torch 2.10 and 2.14. 400 MiB: the
+"around 400MB" of pytorch issue 109888 for lazily loaded kernels (a bare one on an RTX 3090 takes 256 MiB, InvokeAI
+issue 9413). Hopper and newer are not measured: 512 MiB lies on the safe side."""
+
+
+def outside_bytes(device: str, compute_capability: tuple[int, int] | None) -> int:
+    """What a process takes on the device outside PyTorch's pool: the CUDA context."""
+    if device == "cpu":
+        return 0
+    capability = compute_capability or (8, 0)
+    return next(size for start, size in CONTEXTS if capability >= start)
+
+
+def needed_bytes(plan: Plan, held_bytes: int, terms: tuple[tuple[str, int], ...]) -> int:
+    """Smallest capacity for tensors that need `held_bytes`: of PyTorch's pool on a card, of RAM on a CPU.
+
+    Under a cap on a CPU the files of the weights count too while these are loaded into another type. They are taken to
+    hold 16 bits a weight, as nearly all published models do.
+    """
+    if plan.device != "cpu":
+        return held_bytes + outside_bytes(plan.device, plan.compute_capability)
+    weights = dict(terms).get("weights", 0)
+    files = 3.0 if plan.method == "qlora" else 0.5 if plan.dtype == "float32" else 0.0
+    return needed_on_cpu(held_bytes, load_bytes=int(weights * (1 + files)) if plan.enforce_limit else 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +81,7 @@ class MemoryPrediction:
     terms: tuple[tuple[str, int], ...]
     """What is alive at the peak; the sum is `peak_bytes`."""
     peak_bytes: int
-    """PyTorch's peak allocated of one optimizer step."""
+    """PyTorch's peak allocated of one optimizer step, or of an eval batch where that is larger."""
     static_bytes: int
     """Of it what lies there between steps: weights, adapter, optimizer state."""
     reserved_low_bytes: int
@@ -57,8 +98,12 @@ class MemoryPrediction:
     """The verdict in one sentence."""
     method: str = "closed form"
     """closed form (an estimate) or dry run (the installed libraries' own step)."""
+    source: str = ""
+    """Where it comes from in words: the libraries of a dry run, or why there is none."""
     closed_form_peak_bytes: int | None = None
     """The other method's figure, to compare, where the dry run was used."""
+    transient_scale: float = 1.0
+    """What measurements on this machine multiplied the transient part by."""
     calibration: str = ""
     """Which measurements scaled the transient part: how many, how old, by how much. Empty for none."""
 
@@ -89,40 +134,26 @@ def closed_form(shape: ModelShape) -> Predictor:
 
 
 def predict(plan: Plan, shape: ModelShape) -> MemoryPrediction:
-    """Peak allocated bytes of one training step under this plan: the terms are those alive at that moment."""
-    trained = trainable_parameters(plan, shape)
-    trained_width = _trained_width(plan)
-    static = {
-        "weights": _weights(plan, shape),
-        "adapter": 0 if plan.method == "full" else trained * trained_width,
-        "optimizer state": int(trained * OPTIMIZER_BYTES.get(plan.optim, 2 * trained_width)),
-    }
-    gradients, stored = trained * trained_width, _stored(plan, shape)
-    accumulates = plan.gradient_accumulation_steps > 1
-    head = {
-        "gradients": gradients if accumulates else 0,
-        "activations": stored,
-        "logits and loss": _loss(plan, shape),
-    }
-    # Without accumulation gradients only take the room of activations that the backward pass is done with.
-    layer = {
-        "gradients": gradients if accumulates else max(gradients - stored, 0),
-        "activations": stored,
-        "one layer backwards": _one_layer(plan, shape) + _temporaries(plan, shape),
-    }
-    moment = max(head, layer, key=lambda parts: sum(parts.values()))
-    terms = tuple((static | moment).items())
+    """Peak allocated bytes of one step, or of an eval batch: the terms are those alive at the largest moment."""
+    static = _static(plan, shape)
+    moments = (_head(plan, shape), _layer(plan, shape), _update(plan, shape), _eval(plan, shape))
+    moment = max(moments, key=lambda parts: sum(parts.values()))
+    alive = static | moment
+    if plan.device != "cpu":  # forward and backward thread each hold a workspace of cuBLAS
+        alive["temporaries"] = alive.get("temporaries", 0) + 2 * cublas_workspace_bytes(plan)
+    terms = tuple((name, alive.get(name, 0)) for name in TERMS)
     peak = sum(size for _, size in terms)
-    outside = OUTSIDE_BYTES[plan.device.partition(":")[0]]
-    verdict, reason = judge(peak + outside, plan.capacity_bytes)
+    outside = outside_bytes(plan.device, plan.compute_capability)
+    needed = needed_bytes(plan, peak, terms)
+    verdict, reason = judge(needed, plan.capacity_bytes)
     return MemoryPrediction(
         terms=terms,
         peak_bytes=peak,
         static_bytes=sum(static.values()),
         reserved_low_bytes=peak,
-        reserved_high_bytes=peak,
+        reserved_high_bytes=int(peak * RESERVED_OF_ALLOCATED) if plan.device != "cpu" else peak,
         outside_bytes=outside,
-        needed_bytes=peak + outside,
+        needed_bytes=needed,
         capacity_bytes=plan.capacity_bytes,
         verdict=verdict,
         reason=reason,
@@ -133,87 +164,181 @@ def trainable_parameters(plan: Plan, shape: ModelShape) -> int:
     """Parameters that get gradients: all of them, or r x (in + out) per adapted layer (and DoRA's magnitudes)."""
     if plan.method == "full":
         return shape.num_parameters
-    per_layer = sum(
-        plan.r * (num_in + num_out) + (num_out if plan.use_dora else 0) for _, num_in, num_out in _adapted(plan, shape)
-    )
-    return per_layer * shape.num_layers
+    adapted = adapted_projections(plan, shape)
+    matrices = sum(plan.r * (projection.inputs + projection.outputs) for projection in adapted)
+    return (matrices + _magnitudes(plan, adapted)) * shape.num_layers
 
 
-def _adapted(plan: Plan, shape: ModelShape) -> tuple[Projection, ...]:
+def adapted_projections(plan: Plan, shape: ModelShape) -> tuple[Projection, ...]:
     """The projections of one layer that carry an adapter."""
     if plan.method == "full":
         return ()
     return tuple(p for p in shape.projections if plan.target_modules == "all-linear" or p.name in plan.target_modules)
 
 
+def _magnitudes(plan: Plan, adapted: tuple[Projection, ...]) -> int:
+    return sum(projection.outputs for projection in adapted) if plan.use_dora else 0
+
+
+def _trained_bytes(plan: Plan, shape: ModelShape) -> int:
+    """All trained parameters once, in their own types; DoRA's magnitudes stay float32."""
+    if plan.method == "full":
+        return shape.num_parameters * DTYPE_BYTES[plan.dtype]
+    wide = _magnitudes(plan, adapted_projections(plan, shape)) * shape.num_layers
+    return (trainable_parameters(plan, shape) - wide) * DTYPE_BYTES[adapter_dtype(plan)] + wide * 4
+
+
+def _static(plan: Plan, shape: ModelShape) -> dict[str, int]:
+    """What lies there between two steps."""
+    width, trained = DTYPE_BYTES[plan.dtype], _trained_bytes(plan, shape)
+    weights, overhead = shape.num_parameters * width, 0
+    if plan.method == "qlora":
+        linear = shape.linear_parameters + shape.vision_linear_parameters
+        weights = linear // 2 + (shape.num_parameters - linear) * width
+        vision = shape.vision_linear_parameters
+        overhead = shape.num_layers * sum(scale_bytes(p.num_weights, plan.double_quant) for p in shape.projections)
+        overhead += scale_bytes(vision, plan.double_quant) if vision else 0
+    eight_bit = "8bit" in plan.optim
+    pages = plan.optim.startswith("paged") and plan.device != "cpu"
+    state = int(trainable_parameters(plan, shape) * EIGHT_BIT_STATE_BYTES) if eight_bit else 2 * trained
+    return {
+        "weights": weights,
+        "quantization overhead": overhead,
+        "adapter": 0 if plan.method == "full" else trained,
+        "optimizer state": 0 if pages else state,
+    }
+
+
+def scale_bytes(num_weights: int, double_quant: bool) -> int:
+    """Bytes that 4-bit weights need beside their codes: one scale per 64, with double_quant in 8 bits."""
+    blocks = -(-num_weights // NF4_BLOCK)
+    return blocks + 4 * -(-blocks // 256) + 1092 if double_quant else 4 * blocks + 64
+
+
+def _head(plan: Plan, shape: ModelShape) -> dict[str, int]:
+    """The moment between forward and backward pass, when the loss is worked out."""
+    return {
+        "gradients": _trained_bytes(plan, shape) if plan.gradient_accumulation_steps > 1 else 0,
+        "activations": _stored(plan, shape),
+        "logits and loss": _loss(plan, shape, _num_tokens(plan, train_rows(plan)), learns=True),
+    }
+
+
+def _layer(plan: Plan, shape: ModelShape) -> dict[str, int]:
+    """The moment when the first layer to go backwards (or the last) has all that it needs."""
+    stored, gradients = _stored(plan, shape), _trained_bytes(plan, shape)
+    # Without accumulation gradients only take the room of activations that the backward pass is done with.
+    accumulates = plan.gradient_accumulation_steps > 1
+    return {
+        "gradients": gradients if accumulates else max(gradients - stored, 0),
+        "activations": stored,
+        "temporaries": _one_layer(plan, shape) + _weight_copies(plan, shape),
+    }
+
+
+def _update(plan: Plan, shape: ModelShape) -> dict[str, int]:
+    """The optimizer's step. `adamw_torch` on a card handles all tensors at once and needs one more of each."""
+    trained = _trained_bytes(plan, shape)
+    at_once = plan.optim == "adamw_torch" and plan.device != "cpu"
+    return {"gradients": trained, "temporaries": trained if at_once else 0}
+
+
+def _eval(plan: Plan, shape: ModelShape) -> dict[str, int]:
+    """An eval batch: nothing is kept for a backward pass, one layer's intermediate results are."""
+    tokens = _num_tokens(plan, eval_rows(plan))
+    widths = 3 if plan.method == "full" else 5 if plan.use_dora else 4
+    if _dora_widens(plan, shape):
+        widths = 12
+    width = 4 if plan.autocast == "none" and plan.dtype == "float32" else 2
+    layer = tokens * width * (widths * shape.intermediate_size + 4 * shape.hidden_size)
+    return {
+        "logits and loss": _loss(plan, shape, tokens, learns=False),
+        "temporaries": layer + _weight_copies(plan, shape) if tokens else 0,
+    }
+
+
+def _num_tokens(plan: Plan, rows: TRAINED_ROWS) -> int:
+    """Tokens that a batch computes, padding included."""
+    lengths = [tokens for tokens, _ in rows]
+    return sum(lengths) if plan.padding_free else len(lengths) * max(lengths, default=0)
+
+
 def _dora_widens(plan: Plan, shape: ModelShape) -> bool:
-    """DoRA's fp32 magnitudes turn the residual stream to fp32, unless only attention's inputs carry it."""
+    """PEFT's fp32 magnitudes turn the residual stream to fp32, unless only attention's inputs carry them."""
     inputs = {"q_proj", "k_proj", "v_proj", "qkv_proj"}
-    return plan.use_dora and any(projection.name not in inputs for projection in _adapted(plan, shape))
-
-
-def _trained_width(plan: Plan) -> int:
-    """Bytes per trained parameter: PEFT keeps adapters in fp32, TRL casts those of a 4-bit base to bf16."""
-    if plan.method == "qlora" and plan.autocast != "float16":
-        return 2
-    return DTYPE_BYTES[plan.dtype] if plan.method == "full" else 4
-
-
-def _weights(plan: Plan, shape: ModelShape) -> int:
-    width = DTYPE_BYTES[plan.dtype]
-    if plan.method != "qlora":
-        return shape.num_parameters * width
-    quantized = NF4_DOUBLE_QUANT_BYTES if plan.double_quant else NF4_BYTES
-    linear = shape.linear_parameters + shape.vision_linear_parameters
-    return int(linear * quantized) + (shape.num_parameters - linear) * width
+    stock = plan.use_dora and not plan.lean_dora
+    return stock and any(projection.name not in inputs for projection in adapted_projections(plan, shape))
 
 
 def _stored(plan: Plan, shape: ModelShape) -> int:
     """Kept from the forward to the backward pass: the input of every layer, or all that every layer computed."""
-    if not plan.gradient_checkpointing:
-        eager = SCORE_BYTES_STORED * _scores(plan, shape)
-        return shape.num_layers * (_layer_activations(plan, shape) + eager)
-    tokens = plan.per_device_train_batch_size * plan.max_length
-    width = 4 if _dora_widens(plan, shape) or plan.dtype == "float32" else 2
-    return shape.num_layers * tokens * shape.hidden_size * width
+    if plan.gradient_checkpointing:
+        width = 4 if _dora_widens(plan, shape) or plan.dtype == "float32" else 2
+        layer = _num_tokens(plan, train_rows(plan)) * shape.hidden_size * width
+    else:
+        layer = _layer_activations(plan, shape) + SCORE_BYTES_STORED * _scores(plan, shape)
+        layer += _cast_weights(plan, shape)
+    return layer * (min(shape.num_layers, KEPT_WHEN_OFFLOADING) if plan.activation_offloading else shape.num_layers)
 
 
 def _one_layer(plan: Plan, shape: ModelShape) -> int:
     """On top of what is stored, while one layer goes backwards: with checkpointing it is computed again first."""
     if plan.gradient_checkpointing:
-        return _layer_activations(plan, shape) + SCORE_BYTES * _scores(plan, shape)
+        again = _layer_activations(plan, shape) + _cast_weights(plan, shape)
+        return again + SCORE_BYTES * _scores(plan, shape)
     return (SCORE_BYTES - SCORE_BYTES_STORED) * _scores(plan, shape)
+
+
+def _cast_weights(plan: Plan, shape: ModelShape) -> int:
+    """Autocast's 16-bit copies of one layer's fp32 weights: the backward pass multiplies by them."""
+    if plan.dtype != "float32" or plan.autocast == "none" or plan.method == "qlora":
+        return 0
+    return 2 * sum(projection.num_weights for projection in shape.projections)
 
 
 def _layer_activations(plan: Plan, shape: ModelShape) -> int:
     query, key = shape.num_heads * shape.head_dim, shape.num_key_value_heads * shape.head_dim
-    rank = 2 * plan.r * len(_adapted(plan, shape))
-    per_token = 12 * shape.hidden_size + 4 * query + 4 * key + 8 * shape.intermediate_size + rank
+    adapted = adapted_projections(plan, shape)
+    per_token = (4 + 4 * shape.norms_per_layer) * shape.hidden_size + 4 * query + 4 * key
+    per_token += 8 * shape.intermediate_size + (4 * (query + key) if shape.has_query_key_norms else 0)
+    per_token += 2 * plan.r * len(adapted)
     if _dora_widens(plan, shape) or plan.autocast == "none":
         per_token += 8 * shape.intermediate_size + 12 * shape.hidden_size  # residual stream and MLP turn fp32
-    return plan.per_device_train_batch_size * plan.max_length * per_token
+    elif plan.use_dora:
+        per_token += 2 * _magnitudes(plan, adapted)  # the base's result, beside the one that DoRA rescales
+    return _num_tokens(plan, train_rows(plan)) * per_token
 
 
 def _scores(plan: Plan, shape: ModelShape) -> int:
-    """Attention scores of one layer that are held at once: all of them with eager attention, else none."""
-    if plan.attn_implementation != "eager":
+    """Attention scores of one layer that are held at once: all of them without a kernel that makes them in pieces."""
+    if attention_kernel(plan) not in ("eager", "math"):
         return 0
-    return plan.per_device_train_batch_size * shape.num_heads * plan.max_length**2
+    lengths = [tokens for tokens, _ in train_rows(plan)]
+    return len(lengths) * shape.num_heads * max(lengths) ** 2
 
 
-def _loss(plan: Plan, shape: ModelShape) -> int:
-    """TRL's fused head and ours score the vocabulary in pieces; full logits are never held."""
-    tokens = plan.per_device_train_batch_size * plan.max_length
-    if plan.device == "cpu":
-        return min(tokens, 256) * shape.vocab_size * 10 + 4 * tokens * shape.hidden_size
-    return min(tokens * 32768 * 2, 256 * MIB) + 8 * tokens * shape.hidden_size
+def _loss(plan: Plan, shape: ModelShape, tokens: int, *, learns: bool) -> int:
+    """Logits and what is worked out from them, for a batch of `tokens` tokens."""
+    sixteen_bit = plan.autocast != "none" or plan.dtype != "float32"
+    match loss_kind(plan):
+        case "plain":
+            per_logit = (14 if sixteen_bit else 16) if learns else (10 if sixteen_bit else 12)
+            return tokens * shape.vocab_size * per_logit
+        case "frozen_head":
+            cast = 2 * shape.embedding_parameters if plan.dtype == "float32" and plan.autocast != "none" else 0
+            pieces = min(tokens, FROZEN_HEAD_POSITIONS) * shape.vocab_size * 10
+            return pieces + 4 * tokens * shape.hidden_size + (cast if tokens else 0)
+    tile = min(tokens, TILE_TOKENS) * min(TILE_WORDS, shape.vocab_size)
+    head_gradient = 4 * shape.embedding_parameters if learns and plan.method == "full" else 0
+    states = (8 if learns else 2) * tokens * shape.hidden_size
+    return (2 if plan.device != "cpu" else 7 * 4) * tile + states + head_gradient
 
 
-def _temporaries(plan: Plan, shape: ModelShape) -> int:
+def _weight_copies(plan: Plan, shape: ModelShape) -> int:
     """Dequantized weight of the largest layer; DoRA's identity matrix and four fp32 copies of an adapted weight."""
     size = 2 * max((p.num_weights for p in shape.projections), default=0) if plan.method == "qlora" else 0
-    if plan.use_dora:
-        adapted = _adapted(plan, shape)
+    if plan.use_dora and not plan.lean_dora:
+        adapted = adapted_projections(plan, shape)
         size += 2 * max((p.inputs for p in adapted), default=0) ** 2
         size += 16 * max((p.num_weights for p in adapted), default=0)
     return size

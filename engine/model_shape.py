@@ -60,6 +60,16 @@ class ModelShape:
         """Parameters of the input embedding; the head's are as many, or none when tied."""
         return self.vocab_size * self.hidden_size
 
+    @property
+    def norms_per_layer(self) -> int:
+        """Norms over the hidden size in one layer: two, or four with Gemma's norms behind attention and MLP."""
+        return FAMILIES[self.architecture].norms_per_layer
+
+    @property
+    def has_query_key_norms(self) -> bool:
+        """Whether queries and keys are normalized per head."""
+        return FAMILIES[self.architecture].query_key_norms
+
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> ModelShape:
         """The shape that a config.json describes; see `model_shape`. Raises ModelError."""

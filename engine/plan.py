@@ -27,6 +27,8 @@ class Plan:
     """cpu or cuda:0; the worker sees one card only, the one that `device_uuid` names."""
     device_name: str
     device_uuid: str
+    compute_capability: tuple[int, int] | None = None
+    """Generation of the card, which decides its kernels; None for a CPU or a card that does not tell."""
     capacity_bytes: int
     """Memory the attempt may use: free VRAM, free RAM, or the recipe's limit."""
     enforce_limit: bool
@@ -47,6 +49,8 @@ class Plan:
     per_device_train_batch_size: int
     gradient_accumulation_steps: int
     per_device_eval_batch_size: int
+    has_eval: bool = True
+    """Whether rows are held out for the eval loss."""
     gradient_checkpointing: bool
     activation_offloading: bool
     fused_loss: bool
@@ -69,8 +73,8 @@ class Plan:
         return self.per_device_train_batch_size * self.gradient_accumulation_steps
 
     def checkpoint_key(self) -> dict[str, Any]:
-        """What must be equal for a checkpoint of one plan to be continued under another."""
-        names = ("method", "r", "lora_alpha", "target_modules", "use_rslora", "use_dora", "max_length", "optim")
+        """What must be equal for a checkpoint of one plan to be continued under another exactly as it is."""
+        names = ("method", "r", "lora_alpha", "target_modules", "use_rslora", "use_dora", "optim")
         return json.loads(json.dumps({name: getattr(self, name) for name in names}))  # type: ignore[no-any-return]
 
     def to_json(self) -> dict[str, Any]:
@@ -83,6 +87,9 @@ class Plan:
         try:
             if isinstance(values["target_modules"], list):
                 values["target_modules"] = tuple(values["target_modules"])
+            if values.get("compute_capability"):
+                major, minor = values["compute_capability"]
+                values["compute_capability"] = (int(major), int(minor))
             values["reasons"] = tuple((str(a), str(b)) for a, b in values["reasons"])
             values["rungs"], values["notes"] = tuple(values["rungs"]), tuple(values["notes"])
             values["rows"] = RowLengths.from_json(values["rows"]) if values.get("rows") else None
@@ -121,8 +128,12 @@ def plan(
     if prediction.verdict == "fits":
         return _because(without, "gradient_checkpointing", "fits without, and is a third faster that way", prediction)
     on = replace(chosen, gradient_checkpointing=True)
+    with_it = predictor(on)
+    if with_it.peak_bytes >= prediction.peak_bytes:
+        why = "would not make the peak smaller: that is not made of activations of the training step"
+        return _because(without, "gradient_checkpointing", why, prediction)
     why = f"without it the peak would be {format_bytes(prediction.peak_bytes)} of {format_bytes(chosen.capacity_bytes)}"
-    return _because(on, "gradient_checkpointing", why, predictor(on))
+    return _because(on, "gradient_checkpointing", why, with_it)
 
 
 def machine_problems(recipe: Recipe, hardware: Hardware) -> list[Problem]:
@@ -151,13 +162,27 @@ def machine_problems(recipe: Recipe, hardware: Hardware) -> list[Problem]:
                 'Use "auto", or model.attn_implementation = "flash_attention_2".',
             )
         )
+    if gpu is None:
+        found += _card_only(recipe)
     if recipe.training.padding_free is True and gpu is None and model.attn_implementation == "eager":
         found.append(Problem("training.padding_free", "eager attention would let rows see each other.", 'Use "auto".'))
     return found
 
 
+def _card_only(recipe: Recipe) -> list[Problem]:
+    """Options that mean nothing without a card."""
+    found = []
+    if recipe.training.activation_offloading:
+        happened = "there is no NVIDIA card whose activations could wait in RAM: on a CPU they are there already."
+        found.append(Problem("training.activation_offloading", happened, 'Use "false".'))
+    if recipe.memory.expandable_segments:
+        happened = "it is a setting of PyTorch's pool on an NVIDIA card, and there is none."
+        found.append(Problem("memory.expandable_segments", happened, 'Use "false".'))
+    return found
+
+
 def _base(recipe: Recipe, hardware: Hardware) -> Plan:
-    gpu, training, adapter = hardware.best_gpu, recipe.training, recipe.adapter
+    gpu, training = hardware.best_gpu, recipe.training
     reasons: list[tuple[str, str]] = []
     dtype, why = _dtype(recipe, gpu)
     reasons.append(("dtype", why))
@@ -170,31 +195,25 @@ def _base(recipe: Recipe, hardware: Hardware) -> Plan:
     reasons.append(("num_threads", "usable cores"))
     sdpa = recipe.model.attn_implementation == "auto"
     reasons.append(("attn_implementation", "sdpa works on every device" if sdpa else "the recipe asks for it"))
-    targets = adapter.target_modules if isinstance(adapter.target_modules, str) else tuple(adapter.target_modules)
     no_card = hardware.gpu_note or "no NVIDIA card"
     reasons.append(("device", f"most free memory: {format_bytes(gpu.free_bytes)}" if gpu else no_card))
     return Plan(
         device="cpu" if gpu is None else "cuda:0",
         device_name=hardware.cpu_name if gpu is None else gpu.name,
         device_uuid="" if gpu is None else gpu.uuid,
+        compute_capability=None if gpu is None else gpu.compute_capability,
         capacity_bytes=capacity,
         enforce_limit=recipe.memory.limit is not None,
         dtype=dtype,
         autocast=autocast,
         attn_implementation="sdpa" if sdpa else recipe.model.attn_implementation,
-        method=adapter.method,
-        r=adapter.r,
-        lora_alpha=adapter.lora_alpha,
-        lora_dropout=adapter.lora_dropout,
-        target_modules=targets,
-        use_rslora=adapter.use_rslora,
-        use_dora=adapter.use_dora,
-        lean_dora=adapter.use_dora and adapter.lean_dora,
+        **_adapter(recipe),
         double_quant=recipe.model.bnb_4bit_use_double_quant,
         max_length=training.max_length,
         per_device_train_batch_size=training.per_device_train_batch_size,
         gradient_accumulation_steps=training.gradient_accumulation_steps,
         per_device_eval_batch_size=training.per_device_eval_batch_size,
+        has_eval=recipe.data.eval_fraction > 0 or recipe.data.eval_dataset is not None,
         gradient_checkpointing=training.gradient_checkpointing is True,
         activation_offloading=training.activation_offloading,
         fused_loss=training.fused_loss,
@@ -206,6 +225,15 @@ def _base(recipe: Recipe, hardware: Hardware) -> Plan:
         reasons=tuple(reasons),
         notes=_notes(recipe, gpu),
     )
+
+
+def _adapter(recipe: Recipe) -> dict[str, Any]:
+    """The fields of a plan that say what is trained."""
+    adapter = recipe.adapter
+    targets = adapter.target_modules if isinstance(adapter.target_modules, str) else tuple(adapter.target_modules)
+    names = ("method", "r", "lora_alpha", "lora_dropout", "use_rslora", "use_dora")
+    values = {name: getattr(adapter, name) for name in names}
+    return values | {"target_modules": targets, "lean_dora": adapter.use_dora and adapter.lean_dora}
 
 
 def _notes(recipe: Recipe, gpu: Gpu | None) -> tuple[str, ...]:

@@ -10,6 +10,10 @@ from pathlib import Path
 
 from engine.errors import FinetuiError
 from engine.hardware import Hardware
+from engine.memory import Predictor, closed_form
+from engine.outlook import rung_outlooks
+from engine.plan import Plan
+from engine.recipe import Recipe
 from engine.starting import prospect
 from engine.units import format_bytes
 from presets.preset import Preset, all_presets
@@ -38,13 +42,23 @@ def match(each: Preset, hardware: Hardware) -> Match:
     memory = found.plan.memory
     if memory is None:
         return Match(each, "unknown", "; ".join(found.notes) or "memory is not predicted")
-    needed = format_bytes(memory.peak_bytes + memory.outside_bytes)
-    reason = f"needs about {needed} of {format_bytes(memory.capacity_bytes)}"
+    reason = f"needs about {format_bytes(memory.needed_bytes)} of {format_bytes(memory.capacity_bytes)}"
+    if memory.verdict == "will not fit" and found.shape:
+        reason += with_the_ladder(found.plan, found.recipe, closed_form(found.shape))
     if found.plan.device == "cpu" and found.shape and found.shape.num_parameters > LARGE_FOR_A_CPU:
         reason += "; there is no NVIDIA card, and a model of this size takes very long on a CPU"
     if found.recipe.export.to:
         reason += f"; its export to {', '.join(found.recipe.export.to)} cannot be made yet"
     return Match(each, memory.verdict, reason)
+
+
+def with_the_ladder(plan: Plan, recipe: Recipe, predictor: Predictor) -> str:
+    """What the rungs that the recipe allows make of a plan that will not fit."""
+    rungs = [each for each in rung_outlooks(plan, recipe, predictor) if each.is_allowed]
+    for each in rungs:
+        if each.memory and each.memory.verdict != "will not fit":
+            return f"; the ladder makes it fit, by rungs up to {each.rung.name}"
+    return "; nothing that the recipe allows to give up makes it fit" if rungs else ""
 
 
 def rank(hardware: Hardware) -> tuple[Match, ...]:

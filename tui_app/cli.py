@@ -113,6 +113,11 @@ def _starting(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     replay.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one field")
     replay.add_argument("--detach", action="store_true", help="start it and return at once")
     replay.add_argument("--json", action="store_true", help="print events, one JSON line each, instead of text")
+    replay.add_argument(
+        "--vram",
+        metavar="SIZE|CARD",
+        help="rehearse a smaller card, for example 6GiB or t4: no more memory than it has",
+    )
     replay.add_argument("--dry-run", action="store_true", help="show the plan, start nothing")
     replay.add_argument(
         "--allow-changes", action="store_true", help="replay a run although its rows or model differ from then"
@@ -157,8 +162,12 @@ def _asking(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     plan.set_defaults(module="planning")
     plan.add_argument("source", metavar="PRESET|RECIPE|RUN")
     plan.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one field")
-    plan.add_argument("--vram", metavar="SIZE|CARD", help="plan for another card, for example 6GiB or t4")
-    plan.add_argument("--json", action="store_true", help="one JSON object")
+    target = plan.add_mutually_exclusive_group()
+    target.add_argument("--vram", metavar="SIZE|CARD", help="plan for a card of so much memory, for example 6GiB")
+    target.add_argument("--device", metavar="CARD", help="plan for a card by name, for example t4 or rtx4090; or cpu")
+    target.add_argument("--against", choices=["all"], help="one line for every card that is known by name")
+    plan.add_argument("--closed-form", action="store_true", help="an estimate at once, without a dry run")
+    plan.add_argument("--json", action="store_true", help="one JSON object; one per card with --against")
     presets = commands.add_parser("presets", help="list the presets and how they suit this machine")
     presets.set_defaults(module="planning")
     presets.add_argument("name", nargs="?", help="print this preset's recipe")

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from engine.cards import CARDS
+from engine.cards import CARDS, card_named
 from engine.errors import RecipeError
 from engine.hardware import Hardware, emulate, read_hardware
 from engine.units import GIB, MIB
@@ -41,6 +41,19 @@ def test_every_known_card_can_be_named_by_its_key_and_by_its_name(cpu_machine: H
             assert gpu is not None
             assert gpu.name == f"{card.name} (emulated)"
             assert 0.94 * card.total_bytes < gpu.free_bytes < card.total_bytes
+
+
+def test_a_card_is_found_again_under_the_name_that_its_driver_says(cpu_machine: Hardware) -> None:
+    for card in CARDS:
+        assert card_named(card.name) == card
+        gpu = emulate(cpu_machine, card.key).best_gpu
+        assert gpu is not None
+        assert card_named(gpu.name) == card
+    assert card_named("NVIDIA GeForce 256") is None
+
+
+def test_every_card_has_a_peak_that_a_card_can_have() -> None:
+    assert all(10 <= card.peak_tflops <= 2000 for card in CARDS)
 
 
 @pytest.mark.parametrize(

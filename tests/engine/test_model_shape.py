@@ -87,3 +87,11 @@ def test_an_impossible_dimension_is_named(change: dict[str, object], said: str) 
     with pytest.raises(ModelError) as caught:
         ModelShape.from_config(config)
     assert said in caught.value.happened
+
+
+def test_gemma_norms_behind_attention_and_mlp_too_and_their_queries() -> None:
+    shapes = {name: ModelShape.from_config(known.config) for name, known in KNOWN_MODELS.items()}
+    assert shapes["google/gemma-3-270m"].norms_per_layer == 4
+    assert shapes["google/gemma-3-270m"].has_query_key_norms
+    tiny = shapes["TinyLlama/TinyLlama-1.1B-Chat-v1.0"]
+    assert (tiny.norms_per_layer, tiny.has_query_key_norms) == (2, False)

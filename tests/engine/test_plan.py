@@ -11,6 +11,7 @@ import pytest
 from engine.errors import RecipeError
 from engine.hardware import Hardware, emulate, read_hardware
 from engine.known_models import KNOWN_MODELS
+from engine.memory import MemoryPrediction, closed_form
 from engine.model_shape import ModelShape
 from engine.plan import Plan, plan
 from engine.recipe import Recipe
@@ -99,6 +100,8 @@ NO_BF16, NO_FLASH = {"dtype": "bfloat16"}, {"attn_implementation": "flash_attent
             "training.padding_free",
         ),
         (dataclasses.replace(CPU, cpu_flags=("sse4",)), {"adapter": {"method": "qlora"}}, "adapter.method"),
+        (CPU, {"training": {"activation_offloading": True}}, "training.activation_offloading"),
+        (CPU, {"memory": {"expandable_segments": True}}, "memory.expandable_segments"),
     ],
 )
 def test_an_option_that_the_machine_cannot_apply_is_a_fault_of_its_field(
@@ -188,16 +191,48 @@ def test_the_same_inputs_give_the_same_plan() -> None:
         assert plan(recipe(), hardware, SHAPE) == plan(recipe(), hardware, SHAPE)
 
 
-def test_a_checkpoint_is_of_another_plan_exactly_when_the_adapter_the_length_or_the_optimizer_differs() -> None:
+def test_a_checkpoint_is_of_another_plan_exactly_when_the_adapter_or_the_optimizer_differs() -> None:
     chosen = plan(recipe(), CPU, SHAPE)
     key = chosen.checkpoint_key()
     for same in (
         {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 8},
         {"gradient_checkpointing": True},
+        {"max_length": 512},
     ):
         assert dataclasses.replace(chosen, **same).checkpoint_key() == key  # type: ignore[arg-type]
-    for other in ({"r": 4}, {"max_length": 512}, {"optim": "adamw_8bit"}, {"use_dora": True}, {"method": "qlora"}):
+    for other in ({"r": 4}, {"optim": "adamw_8bit"}, {"use_dora": True}, {"method": "qlora"}):
         assert dataclasses.replace(chosen, **other).checkpoint_key() != key  # type: ignore[arg-type]
+
+
+def test_the_generation_of_the_card_is_in_the_plan() -> None:
+    assert plan(recipe(), T4, SHAPE).compute_capability == (7, 5)
+    assert plan(recipe(), CPU, SHAPE).compute_capability is None
+
+
+def test_rows_are_held_out_unless_the_recipe_keeps_none() -> None:
+    assert plan(recipe(), CPU, SHAPE).has_eval
+    assert not plan(recipe(data={"eval_fraction": 0.0}), CPU, SHAPE).has_eval
+    assert plan(recipe(data={"eval_fraction": 0.0, "eval_dataset": "e.jsonl"}), CPU, SHAPE).has_eval
+
+
+def test_checkpointing_stays_off_where_an_eval_batch_decides_the_peak() -> None:
+    asked = recipe(training={"per_device_train_batch_size": 1, "per_device_eval_batch_size": 256, "max_length": 2048})
+    chosen = plan(asked, T4, SHAPE)
+    assert not chosen.gradient_checkpointing
+    assert "would not make the peak smaller" in dict(chosen.reasons)["gradient_checkpointing"]
+
+
+def test_another_predictor_than_the_closed_form_decides_where_one_is_given() -> None:
+    small = closed_form(SHAPE)(plan(recipe(), T4, SHAPE))
+    tight = dataclasses.replace(small, verdict="will not fit")
+    halved = dataclasses.replace(tight, peak_bytes=small.peak_bytes // 2)
+
+    def predictor(asked: Plan) -> MemoryPrediction:
+        return halved if asked.gradient_checkpointing else tight
+
+    chosen = plan(recipe(), T4, None, predictor=predictor)
+    assert chosen.gradient_checkpointing
+    assert chosen.memory == halved
 
 
 def test_a_paged_optimizer_without_a_card_is_remarked_on() -> None:

@@ -36,6 +36,13 @@ def test_the_verdict_is_that_of_the_memory_prediction() -> None:
     assert large.reason.startswith("needs about 1")
 
 
+def test_a_preset_that_will_not_fit_as_it_is_says_what_the_ladder_makes_of_it() -> None:
+    helped = verdict("trinity-gemma3-12b-16gb", emulate(CPU, "10GiB"))
+    assert helped.verdict == "will not fit"
+    assert "the ladder makes it fit, by rungs up to" in helped.reason
+    assert "nothing that the recipe allows" in verdict("trinity-gemma3-12b-16gb", emulate(CPU, "4GiB")).reason
+
+
 def test_a_preset_that_the_machine_cannot_apply_says_which_field() -> None:
     old = dataclasses.replace(CPU, cpu_flags=("sse4",))
     found = verdict("qwen-coder-mbpp-6gb", old)

@@ -3,22 +3,45 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import dataclasses
 import json
+import sys
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from data.preparation import prepare
+from engine.calibration import calibrated
+from engine.cards import CARDS
 from engine.data_request import data_request
-from engine.hardware import emulate, read_hardware
-from engine.ladder import ladder
-from engine.memory import trainable_parameters
+from engine.dry_runs import dry_run_predictor
+from engine.errors import RecipeError
+from engine.hardware import Hardware, emulate, read_hardware
+from engine.memory import Predictor, closed_form, trainable_parameters
+from engine.outlook import Outlook, config_of, outlook
+from engine.plan import Plan
 from engine.recipe import Recipe
 from engine.recipe import schema as recipe_schema
+from engine.row_lengths import RowLengths
+from engine.run_dir import RunDir, read_json
 from engine.starting import Prospect, prospect
-from engine.units import format_bytes
 from presets.matching import rank
 from presets.preset import preset
+from tui_app.memory_table import (
+    card_lines,
+    columns,
+    heading,
+    ladder_lines,
+    memory_lines,
+    parameter_line,
+    time_lines,
+    wrapped,
+)
 from tui_app.plain import printable
 
+VALUE_WIDTH = 16
 SHOWN = (
     *("device_name", "dtype", "autocast", "attn_implementation", "method", "r", "lora_alpha", "target_modules"),
     *("use_rslora", "use_dora", "max_length", "per_device_train_batch_size", "gradient_accumulation_steps"),
@@ -31,21 +54,109 @@ def plan(options: argparse.Namespace) -> int:
     from tui_app.commands.replay import source_of
 
     source = source_of(options.source, options.set)
-    hardware = read_hardware()
-    if options.vram:
-        hardware = emulate(hardware, options.vram)
+    if options.against:
+        return against_all(options, source.recipe, source.base_dir)
+    hardware = hardware_for(options.device or options.vram)
     found = prospect(source.recipe, hardware, base_dir=source.base_dir)
+    rows = rows_of(source.run)
+    with predictor_for(found, options, first=found.plan) as predictor:
+        seen = outlook(found.recipe, hardware, found.shape, predictor, rows=rows)
+    found = dataclasses.replace(found, plan=seen.plan)
     if options.json:
-        print(json.dumps({"plan": found.plan.to_json(), "notes": found.notes}))
+        print(json.dumps(as_json(found, seen)))
     else:
-        print("\n".join(plan_lines(found)))
+        print("\n".join(plan_lines(found, seen)))
     return 0
 
 
-def plan_lines(found: Prospect) -> list[str]:
-    """The plan as text: every value with its reason, memory by term, the ladder."""
-    told = [found.recipe.title or "(untitled recipe)", *value_lines(found), *memory_lines(found), *ladder_lines(found)]
-    told += [f"note: {note}" for note in (*found.plan.notes, *found.notes)]
+def against_all(options: argparse.Namespace, recipe: Recipe, base_dir: Path) -> int:
+    """The recipe on every card that is known by name."""
+    here = read_hardware()
+    found = prospect(recipe, here, base_dir=base_dir) if not here.gpus else None
+    results: list[tuple[str, Outlook | str]] = []
+    machines = [(card.key, emulate(here, card.key)) for card in CARDS]
+    first = found or prospect(recipe, machines[0][1], base_dir=base_dir)
+    with predictor_for(first, options, first=first.plan) as predictor:
+        for key, hardware in machines:
+            try:
+                results.append((key, outlook(first.recipe, hardware, first.shape, predictor, with_rungs=False)))
+            except RecipeError as fault:
+                problems = [line.strip() for line in fault.happened.splitlines()[1:] if line.strip()]
+                results.append((key, f"cannot run: {(problems or [fault.happened])[0]}"))
+    if options.json:
+        for key, each in results:
+            about = {"cannot_run": each} if isinstance(each, str) else as_json(first, each)
+            print(json.dumps({"card": key, **about}))
+        return 0
+    method = next((each.plan.memory for _, each in results if not isinstance(each, str) and each.plan.memory), None)
+    told = [first.recipe.title or "(untitled recipe)", *wrapped(f"memory, by {heading(method)}:" if method else "")]
+    print("\n".join(printable(line) for line in [*told, *card_lines(results)]))
+    return 0
+
+
+def hardware_for(card: str | None) -> Hardware:
+    """This machine, or the same with another card in it; "cpu" leaves its cards out."""
+    here = read_hardware()
+    if card is None:
+        return here
+    if card.lower() == "cpu":
+        return dataclasses.replace(here, gpus=(), gpu_note="planned for the CPU, as asked")
+    return emulate(here, card)
+
+
+def rows_of(run: RunDir | None) -> RowLengths | None:
+    """The row lengths that a run's preparation counted; None for a recipe that has not run yet."""
+    if run is None or not run.prepared.exists():
+        return None
+    lengths = read_json(run.prepared).get("lengths")
+    return RowLengths.from_json(lengths) if lengths else None
+
+
+@contextlib.contextmanager
+def predictor_for(found: Prospect, options: argparse.Namespace, *, first: Plan) -> Iterator[Predictor | None]:
+    """The dry run, unless the closed form was asked for or there is nothing to run; calibrated either way."""
+    closed = calibrated(closed_form(found.shape)) if found.shape else None
+    config = None if options.closed_form else config_of(found.recipe, Path.cwd())
+    if config is None:
+        yield closed
+        return
+    with dry_run_predictor(config, found.shape, first=first, on_question=tell_of_dry_run) as predictor:
+        yield predictor or closed
+    if sys.stderr.isatty():
+        print("\r" + " " * columns() + "\r", end="", file=sys.stderr, flush=True)
+
+
+def tell_of_dry_run(number: int) -> None:
+    """A person who waits is told for what; a program is not."""
+    if sys.stderr.isatty():
+        told = f"dry run {number} of a training step, without weights or a card (--closed-form skips it) "
+        print(f"\r{told}", end="", file=sys.stderr, flush=True)
+
+
+def as_json(found: Prospect, seen: Outlook) -> dict[str, Any]:
+    """Everything that the text says, as one JSON object."""
+    return {
+        "plan": seen.plan.to_json(),
+        "ladder": [each.to_json() for each in seen.rungs],
+        "time": dataclasses.asdict(seen.time) if seen.time else None,
+        "notes": found.notes,
+    }
+
+
+def plan_lines(found: Prospect, seen: Outlook | None = None) -> list[str]:
+    """The plan as text: every value with its reason, memory by term, time, the ladder."""
+    if seen is None:
+        predictor = calibrated(closed_form(found.shape)) if found.shape else None
+        seen = outlook(found.recipe, found.hardware, found.shape, predictor)
+    told = [
+        *wrapped(found.recipe.title or "(untitled recipe)"),
+        *value_lines(found),
+        *memory_lines(seen.plan),
+        *time_lines(seen.time),
+        *ladder_lines(seen, found.recipe.ladder),
+    ]
+    for note in (*seen.plan.notes, *found.notes):
+        told += wrapped(f"note: {note}")
     return [printable(line) for line in told]
 
 
@@ -56,37 +167,30 @@ def value_lines(found: Prospect) -> list[str]:
     written = {name.partition(".")[2] for name in found.chosen_fields}
     told = [f"  {'model':<28} {recipe.model.name_or_path}", f"  {'rows':<28} {recipe.data.dataset}"]
     values = [(name, getattr(chosen, name)) for name in SHOWN] + [(n, getattr(recipe.training, n)) for n in TRAINING]
+    before = ""
     for name, value in values:
-        if value is None:
-            continue
-        text = ", ".join(value) if isinstance(value, tuple) else str(value)
-        told.append(f"  {name:<28} {text:<20} {reasons.get(name, 'the recipe' if name in written else 'default')}")
-    told.append(f"  {'effective batch size':<28} {chosen.effective_batch_size:<20} micro-batch x accumulation")
+        if value is not None:
+            reason = reasons.get(name, "the recipe" if name in written else "default")
+            told += value_line(name, value, "as above" if len(reason) > 40 and reason == before else reason)
+            before = reason
+    told += value_line("effective batch size", chosen.effective_batch_size, "micro-batch x accumulation")
     if found.shape:
-        trained, total = trainable_parameters(chosen, found.shape) / 1e6, found.shape.num_parameters / 1e6
-        told.append(f"  {'trained parameters':<28} {trained:,.2f} M of {total:,.1f} M")
+        told += [
+            f"  {'trained parameters':<28} {parameter_line(trainable_parameters(chosen, found.shape), found.shape)}"
+        ]
     return told
 
 
-def memory_lines(found: Prospect) -> list[str]:
-    memory = found.plan.memory
-    if memory is None:
-        return []
-    why = dict(found.plan.reasons).get("capacity_bytes", "")
-    return [
-        f"memory ({memory.method}):",
-        *(f"  {name:<28} {format_bytes(size):>10}" for name, size in memory.terms if size),
-        f"  {'peak allocated':<28} {format_bytes(memory.peak_bytes):>10}",
-        f"  {memory.verdict}: {format_bytes(memory.capacity_bytes)} may be used ({why})",
-    ]
-
-
-def ladder_lines(found: Prospect) -> list[str]:
-    limits = found.recipe.ladder
-    rungs = [rung for rung in ladder(limits) if rung.apply(found.plan, limits)]
-    if not limits.enabled or not rungs:
-        return ["no ladder: running out of memory ends the run"]
-    return ["when memory runs out, in this order:", *(f"  {rung.name:<28} {rung.cost}" for rung in rungs)]
+def value_line(name: str, value: object, reason: str) -> list[str]:
+    """A value and why; what is too long for its column goes on below."""
+    text = ", ".join(value) if isinstance(value, tuple) else str(value)
+    if isinstance(value, bool):
+        text = "yes" if value else "no"
+    line = f"  {name:<28} {text:<{VALUE_WIDTH}} {reason}"
+    if len(text) <= VALUE_WIDTH and len(line) <= columns():
+        return [line]
+    below = textwrap.wrap(reason, columns(), initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return [*textwrap.wrap(f"  {name:<28} {text}", columns(), subsequent_indent=" " * 31), *below]
 
 
 def row_lines(recipe: Recipe) -> list[str]:
@@ -101,7 +205,7 @@ def row_lines(recipe: Recipe) -> list[str]:
     told += [f"  rejected, line {each.line}: {each.reason}" for each in rows.rejected[:5]]
     for example in rows.train[:1]:
         told += [f"  asked     {example.request[:200]!r}", f"  trained   {example.answer[:200]!r}"]
-    return [printable(line) for line in told]
+    return [printable(piece) for line in told for piece in wrapped(line, indent=12)]
 
 
 def presets(options: argparse.Namespace) -> int:

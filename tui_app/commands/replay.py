@@ -8,17 +8,17 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.errors import RunDirError
+from engine.errors import RecipeError, RunDirError
 from engine.event_log import read_events
 from engine.events import RunFinished, RunStarted
-from engine.hardware import read_hardware
+from engine.hardware import Hardware, emulate, read_hardware
 from engine.launcher import launch
 from engine.liveness import liveness
-from engine.plan import Plan
 from engine.recipe import Recipe
-from engine.replaying import differences, expectations
-from engine.run_dir import RunDir, finetui_home, list_runs, read_json, write_atomic
+from engine.replaying import differences, expectations, recipe_of
+from engine.run_dir import RunDir, finetui_home, list_runs, write_atomic
 from engine.starting import create_run, prospect, require_recipe_file
+from engine.units import MIB, format_bytes
 from presets.preset import all_presets, preset
 from tui_app.commands.planning import plan_lines, row_lines
 from tui_app.commands.watching import state_of
@@ -42,12 +42,36 @@ def source_of(word: str, overrides: list[str]) -> Source:
     for path in (finetui_home() / "runs" / word, Path(word)):
         if (path / "events").is_dir():
             run = RunDir(path.resolve())
-            return Source(Recipe.load(run.recipe, overrides=overrides), stem_of(run), run.path, run)
+            return Source(recipe_of(run, overrides), stem_of(run), run.path, run)
     path = Path(word).expanduser()
     if path.suffix != ".toml" and not path.exists() and "/" not in word:
         preset(word)  # raises, naming the nearest preset
     path = require_recipe_file(path)
-    return Source(Recipe.load(path, overrides=overrides), path.stem, path.resolve().parent)
+    written_by = RunDir(path.resolve().parent)
+    name = stem_of(written_by) if path.resolve() == written_by.settled else path.stem
+    return Source(Recipe.load(path, overrides=overrides), name, path.resolve().parent)
+
+
+def rehearsed(card: str) -> tuple[Hardware, list[str]]:
+    """(the machine to plan for, what to set in the recipe) so that a run has no more memory than `card` has.
+
+    On a machine with a card the run computes as the smaller one would and PyTorch may take only its share; without
+    one the process's RAM is capped. The cap is written into the recipe. Raises RecipeError where the machine has
+    less than `card`.
+    """
+    here = read_hardware()
+    small = emulate(here, card).best_gpu
+    assert small is not None
+    real = here.best_gpu
+    available, what = (real.free_bytes, "VRAM") if real else (here.ram_available_bytes, "RAM")
+    if small.free_bytes > available:
+        raise RecipeError(
+            f"--vram {card} stands for {format_bytes(small.free_bytes)}; {format_bytes(available)} of {what} are free.",
+            means="A smaller card can be rehearsed here, a larger one cannot.",
+            remedy=f"Only plan for it: finetui plan … --vram {card}",
+        )
+    cap = [f"memory.limit={small.free_bytes // MIB}MiB"]
+    return (emulate(here, card) if real else here), cap
 
 
 def stem_of(run: RunDir) -> str:
@@ -56,8 +80,11 @@ def stem_of(run: RunDir) -> str:
 
 
 def replay(options: argparse.Namespace) -> int:
-    source = source_of(options.source, options.set)
-    found = prospect(source.recipe, read_hardware(), base_dir=source.base_dir)
+    hardware, cap = rehearsed(options.vram) if options.vram else (read_hardware(), [])
+    if cap and any(each.startswith("memory.limit") for each in options.set):
+        raise RecipeError("--vram and --set memory.limit both cap the memory.", remedy="Give only one of them.")
+    source = source_of(options.source, [*options.set, *cap])
+    found = prospect(source.recipe, hardware, base_dir=source.base_dir)
     if options.dry_run:
         print("\n".join(plan_lines(found)))
         if found.missing_rows:
@@ -66,13 +93,10 @@ def replay(options: argparse.Namespace) -> int:
         return 0
     if found.missing_rows:
         raise found.missing_rows
-    rungs_from: Plan | None = None
     if source.run is not None:
         for difference in differences(source.run, found):
             print(f"differs from {source.run.name}: {difference}", file=sys.stderr)
-        last = Plan.from_json(read_json(source.run.plan(source.run.latest_plan_number())))
-        rungs_from = last if last.rungs and last.device == found.plan.device else None
-    run = create_run(found, name=source.name, rungs_from=rungs_from)
+    run = create_run(found, name=source.name)
     if source.run is not None:
         expected = expectations(source.run, found.recipe, allow_changes=options.allow_changes)
         write_atomic(run.path / "expected.json", json.dumps(expected, indent=1))
