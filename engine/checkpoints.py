@@ -11,8 +11,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,18 @@ STAGING = "staging"
 MANIFEST = "finetui-checkpoint.json"
 REQUIRED = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
 """Files without which a resumed run would silently differ from an uninterrupted one."""
+OTHER_SHAPE = "it was made under a plan of another shape"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a checkpoint must remember besides its files, to be continued exactly."""
+
+    num_rows: int = 0
+    """Training rows that its steps were taken from; another number means another order. 0 where nobody knew."""
+    rewarmed_at: int = 0
+    """Step at which the optimizer began anew, and over how many steps its learning rate was led up again."""
+    rewarmup_steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +43,12 @@ class Checkpoint:
     path: Path
     step: int
     num_bytes: int
+    key: dict[str, Any] = field(default_factory=dict)
+    """Of the plan it was made under: `Plan.checkpoint_key`."""
+    progress: Progress = Progress()
 
 
-def seal(staged: Path, folder: Path, step: int, key: dict[str, Any]) -> Checkpoint:
+def seal(staged: Path, folder: Path, step: int, key: dict[str, Any], progress: Progress = Progress()) -> Checkpoint:
     """Make a fully written folder visible as `folder/checkpoint-<step>`; it replaces what it overtakes.
 
     Raises RunDirError when a required file is missing or the disk refuses.
@@ -51,16 +66,20 @@ def seal(staged: Path, folder: Path, step: int, key: dict[str, Any]) -> Checkpoi
         os.fsync(fd)
         os.close(fd)
         files[path.relative_to(staged).as_posix()] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
-    write_atomic(staged / MANIFEST, json.dumps({"step": step, "key": key, "files": files}, indent=1))
-    final = folder / f"checkpoint-{step}"
+    manifest = {"step": step, "key": key, "progress": asdict(progress), "files": files}
+    write_atomic(staged / MANIFEST, json.dumps(manifest, indent=1))
+    final, replaced = folder / f"checkpoint-{step}", folder / STAGING / "replaced"
     if final.exists():
-        shutil.rmtree(final)
+        shutil.rmtree(replaced, ignore_errors=True)
+        replaced.parent.mkdir(exist_ok=True)
+        final.rename(replaced)  # at no moment but between two renames is the step without a checkpoint
     staged.rename(final)
     _fsync_folder(folder)
+    shutil.rmtree(replaced, ignore_errors=True)
     for path in folder.glob("checkpoint-*"):
         if _step(path) > step:  # passed over when this attempt began; kept, it would outlive this one in `prune`
             shutil.rmtree(path, ignore_errors=True)
-    return Checkpoint(final, step, _size(final))
+    return Checkpoint(final, step, _size(final), key, progress)
 
 
 def fault_of(path: Path, key: dict[str, Any] | None = None) -> str:
@@ -68,10 +87,11 @@ def fault_of(path: Path, key: dict[str, Any] | None = None) -> str:
     try:
         manifest = json.loads((path / MANIFEST).read_bytes())
         files = {str(name): (entry["bytes"], entry["sha256"]) for name, entry in manifest["files"].items()}
+        made_under = dict(manifest["key"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return "its file list is missing or unreadable"
-    if key is not None and manifest.get("key") != key:
-        return "it was made under a plan of another shape"
+    if key is not None and not equal(made_under, key):
+        return OTHER_SHAPE
     if manifest.get("step") != _step(path):
         return f"it is step {manifest.get('step')} under another name"
     for name, (num_bytes, sha256) in files.items():
@@ -84,15 +104,35 @@ def fault_of(path: Path, key: dict[str, Any] | None = None) -> str:
     return f"{absent[0]} is missing" if absent else ""
 
 
-def newest(folder: Path, key: dict[str, Any]) -> tuple[Checkpoint | None, list[str]]:
-    """The newest usable checkpoint, and why each newer one was passed over."""
+def equal(made_under: dict[str, Any], key: dict[str, Any]) -> bool:
+    """Whether a checkpoint's key is that of a plan. Older checkpoints name more in theirs than matters."""
+    return {name: made_under.get(name) for name in key} == key
+
+
+def newest(
+    folder: Path, key: dict[str, Any], also: Callable[[dict[str, Any]], bool] | None = None
+) -> tuple[Checkpoint | None, list[str]]:
+    """The newest usable checkpoint, and why each newer one was passed over.
+
+    Usable means made under an equal key, or under one that `also` accepts.
+    """
     passed_over = []
     for path in sorted(folder.glob("checkpoint-*"), key=_step, reverse=True):
-        if fault := fault_of(path, key):
+        if fault := fault_of(path):
             passed_over.append(f"{path.name}: {fault}")
             continue
-        return Checkpoint(path, _step(path), _size(path)), passed_over
+        found = opened(path)
+        if equal(found.key, key) or (also is not None and also(found.key)):
+            return found, passed_over
+        passed_over.append(f"{path.name}: {OTHER_SHAPE}")
     return None, passed_over
+
+
+def opened(path: Path) -> Checkpoint:
+    """The checkpoint of a folder that `fault_of` finds nothing wrong with."""
+    manifest = json.loads((path / MANIFEST).read_bytes())
+    progress = Progress(**manifest.get("progress", {}))
+    return Checkpoint(path, _step(path), _size(path), dict(manifest["key"]), progress)
 
 
 def steps(folder: Path) -> list[int]:

@@ -142,6 +142,32 @@ def tiny_model_folder(tiny_model_of: Callable[[str], Path]) -> Path:
     return tiny_model_of("llama")
 
 
+@pytest.fixture
+def control_group() -> Iterator[Callable[[int], Path]]:
+    """Makes a control group below our own that allows so many bytes."""
+    from engine.host import control_groups
+
+    made: list[Path] = []
+
+    def make(limit: int) -> Path:
+        own = next(iter(control_groups("memory")), None)
+        name = next((each for each in ("memory.max", "memory.limit_in_bytes") if own and (own / each).exists()), "")
+        if own is None or not name:
+            pytest.skip("no control group of this process limits memory")
+        group = own / "finetui-test"
+        try:
+            group.mkdir()
+            made.append(group)
+            (group / name).write_text(str(limit))
+        except OSError as fault:
+            pytest.skip(f"this user may make no control group: {fault}")
+        return group
+
+    yield make
+    for group in made:
+        group.rmdir()
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Fast tests first, so that a plain mistake shows in seconds; the order within each half stays."""

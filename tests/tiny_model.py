@@ -27,6 +27,16 @@ qwen2 and gemma3 tie the head to the embedding; granite scales its logits."""
 SLIDING_WINDOW = 8
 """Tokens that the gemma3 family's first layer looks back, its own included."""
 
+HEAVY = {
+    "hidden_size": 512,
+    "intermediate_size": 1024,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "head_dim": 64,
+    "initializer_range": 0.02,
+    "max_position_embeddings": 4096,
+}
+
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
@@ -63,6 +73,25 @@ def write_tiny_model(folder: Path, family: str = "llama", seed: int = 0) -> Path
             if name.endswith("norm.weight"):
                 parameter.add_(torch.linspace(-0.2, 0.2, parameter.numel()))
     model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def write_heavy_model(
+    folder: Path, family: str, *, layers: int, seed: int = 0, sizes: dict[str, int] | None = None
+) -> Path:
+    """The same family with layers wide enough, and rows long enough, for memory to matter: tens of MiB a step."""
+    tokenizer = tiny_tokenizer("turns" if family == "gemma3" else "chatml")
+    tokenizer.model_max_length = HEAVY["max_position_embeddings"]
+    torch_state = torch.random.get_rng_state()
+    torch.manual_seed(seed)
+    config = _config(family, tokenizer)
+    config.update(HEAVY | {"num_hidden_layers": layers, "sliding_window": 512} | (sizes or {}))
+    if family == "gemma3":
+        config.layer_types = ["sliding_attention", "full_attention"] * (layers // 2)
+        config.query_pre_attn_scalar = config.head_dim
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    torch.random.set_rng_state(torch_state)
     tokenizer.save_pretrained(folder)
     return folder
 

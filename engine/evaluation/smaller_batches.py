@@ -26,7 +26,7 @@ def generate_within_memory(
 
     import torch
 
-    from engine.training.attempt import is_out_of_memory
+    from engine.training.out_of_memory import out_of_memory
 
     left = dict(prompts)
     while left:
@@ -36,7 +36,7 @@ def generate_within_memory(
                 left.pop(rows[index])
                 yield rows[index], new_ids
         except (RuntimeError, MemoryError) as fault:
-            if not is_out_of_memory(fault):
+            if out_of_memory(fault) is None:
                 raise
             reason = clip(str(fault).split("\n")[0], 300) or type(fault).__name__
         if not reason:

@@ -84,7 +84,7 @@ def evaluate(run: RunDir, writer: EventWriter) -> int:
 
 def score_all(run: RunDir, recipe: Recipe, rows: Sequence[Conversation], writer: EventWriter) -> list[str]:
     """Every variant in turn, the base first; their names."""
-    from engine.training.attempt import settle
+    from engine.training.capping import settle
     from engine.training.dataset_files import read_examples
     from engine.training.model_loading import load_tokenizer
     from engine.training.rendering import Renderer
@@ -153,12 +153,12 @@ def score(test: Test, variant: Variant, contenders: Contenders, writer: EventWri
 
 def load(contenders: Contenders, variant: Variant) -> Any:
     """The variant's model. Raises ModelError, or OutOfMemoryError when it does not fit."""
-    from engine.training.attempt import is_out_of_memory
+    from engine.training.out_of_memory import out_of_memory
 
     try:
         return contenders.tuned() if variant.is_tuned else contenders.base()
     except (RuntimeError, MemoryError) as fault:
-        if not is_out_of_memory(fault):
+        if out_of_memory(fault) is None:
             raise
         raise OutOfMemoryError(
             f"Out of memory while the model was loaded for scoring: {clip(str(fault), 300)}",

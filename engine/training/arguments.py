@@ -35,6 +35,7 @@ def sft_config(recipe: Recipe, plan: Plan, output_dir: Path, *, has_eval: bool, 
         max_grad_norm=training.max_grad_norm,
         optim=plan.optim,
         activation_checkpointing=plan.gradient_checkpointing,  # gradient_checkpointing is its deprecated name
+        activation_offloading=plan.activation_offloading,
         bf16=plan.autocast == "bfloat16",
         fp16=plan.autocast == "float16",
         use_cpu=plan.device == "cpu",

@@ -23,12 +23,16 @@ from engine.events import (
     CheckpointSaved,
     CommandAcknowledged,
     EvalLogged,
+    MemoryProbed,
     StepLogged,
     TrainingContinued,
     TrainingPaused,
     WarningRaised,
 )
+from engine.memory import MemoryPrediction
 from engine.run_dir import RunDir
+from engine.training.random_states import RandomStates
+from engine.training.running_peak import RunningPeak
 
 COMMANDS = ("stop", "save", "pause", "continue")
 PAUSE_POLL_SECONDS = 0.2
@@ -38,6 +42,8 @@ class RunCallback(TrainerCallback):
     """Tells a run's events and obeys its commands.
 
     `stop_asked` says whether a signal asked to stop; `num_tokens` hands out the real tokens of the step.
+    `phase` is what is being done now, `at_step_begin` the random states that a checkpoint of the last finished
+    step has to hold.
     """
 
     def __init__(
@@ -45,6 +51,8 @@ class RunCallback(TrainerCallback):
         run: RunDir,
         writer: EventWriter,
         *,
+        attempt: int = 1,
+        prediction: MemoryPrediction | None = None,
         logging_steps: int,
         num_eval_rows: int,
         stop_asked: Callable[[], bool],
@@ -63,12 +71,37 @@ class RunCallback(TrainerCallback):
         self._step_seconds = 0.0
         self._process = psutil.Process()
         self._warned_nan = False
+        self.at_step_begin: RandomStates | None = None
+        self._epoch_begins = False
+        self._num_steps = 0
+        self._peak = RunningPeak(attempt, prediction)
+
+    def enter(self, phase: str) -> None:
+        """Told by the trainer of what it does between steps."""
+        self.phase = phase
+
+    def on_probed(self, probed: MemoryProbed) -> None:
+        self._peak.probed = probed
+
+    def drop_measurement(self) -> None:
+        """End what measures the running step, which will not be finished."""
+        self._peak.drop()
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        # Opening the epoch draws the order of its rows; a run resumed at its first step opens it again.
+        self.at_step_begin, self._epoch_begins = RandomStates.now(), True
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self.phase = "step"
+        if not self._epoch_begins:
+            self.at_step_begin = RandomStates.now()
+        self._epoch_begins = False
+        self.phase = "step" if self._num_steps else "first step"
         self._begun = time.monotonic()
+        self._peak.on_step_begin(self._num_steps + 1, args)
 
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -78,6 +111,9 @@ class RunCallback(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.phase = "between steps"
         self._step_seconds = time.monotonic() - self._begun
+        self._num_steps += 1
+        if measured := self._peak.on_step_end(state.global_step, kwargs.get("model"), kwargs.get("optimizer")):
+            self.writer.write(measured)
         self._obey(state, control)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:

@@ -6,8 +6,8 @@ type, the quantization and the device is the plan's business.
 
 from __future__ import annotations
 
-import errno
-import os
+import logging
+import re
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from engine.errors import ModelError
 from engine.model_folder import check_folder, read_config
+from engine.training.out_of_memory import out_of_memory
 
 DtypeName = Literal["float32", "bfloat16", "float16"]
 
@@ -40,7 +41,6 @@ _PAD_CANDIDATES = (
 )
 # Above this, model_max_length is transformers' way to say "not stated".
 _LONGEST_BELIEVABLE = 10**9
-_NO_MEMORY = os.strerror(errno.ENOMEM)
 
 
 class PadChoice(NamedTuple):
@@ -131,25 +131,24 @@ def load_model(
     if quantization is not None:
         options["quantization_config"] = _four_bits(quantization, double_quant, compute_dtype or dtype)
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder,
-            attn_implementation=attn_implementation,
-            device_map={"": device},
-            trust_remote_code=trust_remote_code,
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-            **options,
-        )
+        with _ConversionFaults() as faults:
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder,
+                attn_implementation=attn_implementation,
+                device_map={"": device},
+                trust_remote_code=trust_remote_code,
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+                **options,
+            )
     except ImportError as error:
-        raise ModelError(
-            f"A package is missing for this way of loading: {_first_line(error)}",
-            means=f"It was asked for: attention {attn_implementation}, quantization {quantization or 'none'}.",
-            remedy='Install that package, or choose model.attn_implementation = "sdpa", which needs none.',
-        ) from error
+        raise _lacks_package(error, attn_implementation, quantization) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise unloadable(folder, "model", error, trust_remote_code) from error
     except RuntimeError as error:
+        if lacking := out_of_memory(RuntimeError(faults.text)):
+            raise MemoryError(lacking.message) from error
         if "mismatch" not in str(error):
             raise
         raise unloadable(folder, "model", error, trust_remote_code) from error
@@ -157,6 +156,47 @@ def load_model(
     check_complete(folder, info)
     assert isinstance(model, PreTrainedModel)
     return model
+
+
+def _lacks_package(error: ImportError, attn_implementation: str, quantization: str | None) -> Exception:
+    """The error for a library that cannot be imported: it is absent, or there is no memory to load it into."""
+    if lacking := out_of_memory(error):
+        return MemoryError(lacking.message)
+    return ModelError(
+        f"A package is missing for this way of loading: {_first_line(error)}",
+        means=f"It was asked for: attention {attn_implementation}, quantization {quantization or 'none'}.",
+        remedy='Install that package, or choose model.attn_implementation = "sdpa", which needs none.',
+    )
+
+
+class _ConversionFaults(logging.Handler):
+    """What transformers reports of weights it could not convert while loading.
+
+    An exception in there, out of memory while quantizing among them, goes into a table in its log, and only a
+    RuntimeError that points at the table comes out.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.text = ""
+        self._logger = logging.getLogger("transformers.modeling_utils")
+        self._level = self._logger.level
+
+    def __enter__(self) -> _ConversionFaults:
+        self._logger.addHandler(self)
+        self._logger.setLevel(min(self._logger.getEffectiveLevel(), logging.WARNING))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._logger.removeHandler(self)
+        self._logger.setLevel(self._level)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if "CONVERSION" in message:
+            # Only what was raised, not the traceback: the words looked for could stand in its source lines.
+            raised = [line for line in message.splitlines() if re.match(r"[\w.]*(Error|Exception)\b", line.strip())]
+            self.text += "\n".join(raised)
 
 
 def _four_bits(code: str, double_quant: bool, compute_dtype: str) -> BitsAndBytesConfig:
@@ -192,8 +232,8 @@ def unloadable(folder: Path, what: str, error: Exception, trust_remote_code: boo
 
     Raises MemoryError instead when the cause is a lack of memory: that is for the ladder.
     """
-    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM or _NO_MEMORY in str(error):
-        raise MemoryError(str(error)) from error
+    if lacking := out_of_memory(error):
+        raise MemoryError(lacking.message) from error
     if "trust_remote_code" in str(error) and not trust_remote_code:
         return ModelError(
             f"The {what} in {folder} needs Python code that came with it.",

@@ -25,6 +25,7 @@ from engine.errors import ChangedError
 from engine.event_log import EventWriter
 from engine.events import DataReady, ModelReady, WarningRaised, clip
 from engine.recipe import Recipe
+from engine.row_lengths import RowLengths
 from engine.run_dir import RunDir, cache_dir, read_json, write_atomic
 from engine.training.dataset_files import write_examples, write_split
 from engine.training.model_loading import load_tokenizer
@@ -58,7 +59,7 @@ def prepare_run(run: RunDir, writer: EventWriter) -> int:
     hashes = {name: write_split(run.dataset, name, split) for name, split in rendered.items()}
     write_examples(run.dataset / "train.jsonl", rows.train)
     write_examples(run.dataset / "test.jsonl", rows.test)
-    seal(run, rows, hashes, renderer)
+    seal(run, rows, hashes, renderer, lengths_of(rendered))
     try:
         for changed in replaying.check(run):
             writer.write(WarningRaised(text=f"{changed} differ from the replayed run; allowed by --allow-changes"))
@@ -149,7 +150,17 @@ def token_count(row: Rendered, max_length: int) -> TokenCount:
     )
 
 
-def seal(run: RunDir, rows: Prepared, hashes: dict[str, str], renderer: Renderer) -> None:
+def lengths_of(rendered: dict[str, list[Rendered]]) -> dict[str, Any]:
+    """How long the rows of each split are, as the record keeps it. A split without rows has no entry."""
+    names = {"train": "row_lengths", "eval": "eval_row_lengths"}
+    return {
+        names[name]: RowLengths.of((len(row.input_ids), row.num_trained) for row in rows).to_json()
+        for name, rows in rendered.items()
+        if rows
+    }
+
+
+def seal(run: RunDir, rows: Prepared, hashes: dict[str, str], renderer: Renderer, lengths: dict[str, Any]) -> None:
     """Write down from what the splits were made; its presence says that the stage is done."""
     for path in run.dataset.iterdir():
         with path.open("rb") as file:
@@ -158,6 +169,7 @@ def seal(run: RunDir, rows: Prepared, hashes: dict[str, str], renderer: Renderer
         "files": [asdict(source) for source in rows.files],
         "splits": {name: {"rows": len(getattr(rows, name)), "sha256": digest} for name, digest in hashes.items()},
         "test": {"rows": len(rows.test), "unseen": sorted(rows.unseen), "sha256": examples_sha256(rows.test)},
+        **lengths,
         "rendering": renderer.rendering,
         "stop_ids": renderer.stop_ids(),
     }

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
 
 from engine.checkpoints import MANIFEST
 from engine.errors import DivergedError, RunDirError
@@ -54,14 +55,12 @@ def save_result(run: RunDir, model: Any, tokenizer: Any) -> AdapterSaved:
 
 
 def compare(folder: Path, model: Any, *, is_adapter: bool) -> None:
-    """Every trained tensor is finite, and on disk as it is in memory. Raises RunDirError where one is not."""
-    stored: dict[str, torch.Tensor] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        stored |= load_file(path)
-    expected = _trained(model, stored, is_adapter)
-    if not is_adapter and stored and not expected.keys() <= stored.keys():
-        # Some families are written under other names than they have in memory; only loading turns them back.
-        stored = type(model).from_pretrained(folder, dtype=model.dtype, local_files_only=True).state_dict()
+    """Every trained tensor is finite, and on disk as it is in memory. Raises RunDirError where one is not.
+
+    One tensor at a time: a second copy of the whole model may not fit.
+    """
+    places = _places(folder)
+    expected = _trained(model, places.keys(), is_adapter)
     broken = [name for name, tensor in expected.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise DivergedError(
@@ -69,12 +68,13 @@ def compare(folder: Path, model: Any, *, is_adapter: bool) -> None:
             means="Training diverged, so there is no usable result.",
             remedy="Lower training.learning_rate, or use bfloat16 or float32 instead of float16.",
         )
-    different = [
-        name
-        for name, tensor in expected.items()
-        if name not in stored or not torch.equal(stored[name].cpu(), tensor.detach().cpu())
-    ]
-    if different or not stored:
+    if not is_adapter and places and not expected.keys() <= places.keys():
+        # Some families are written under other names than they have in memory; only loading turns them back.
+        stored = type(model).from_pretrained(folder, dtype=model.dtype, local_files_only=True).state_dict()
+        different = [name for name, tensor in expected.items() if not _equal(stored.get(name), tensor)]
+    else:
+        different = [name for name, tensor in expected.items() if not _equal(_read(places, name), tensor)]
+    if different or not places:
         raise RunDirError(
             f"The saved weights differ from those in memory: {', '.join(different[:3]) or 'nothing was written'}.",
             means="The disk lost or changed something; the file is not kept.",
@@ -82,7 +82,28 @@ def compare(folder: Path, model: Any, *, is_adapter: bool) -> None:
         )
 
 
-def _trained(model: Any, stored: dict[str, torch.Tensor], is_adapter: bool) -> dict[str, torch.Tensor]:
+def _places(folder: Path) -> dict[str, Path]:
+    """Which file holds each tensor."""
+    places: dict[str, Path] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as file:
+            places |= dict.fromkeys(file.keys(), path)
+    return places
+
+
+def _read(places: Mapping[str, Path], name: str) -> torch.Tensor | None:
+    if name not in places:
+        return None
+    with safe_open(places[name], framework="pt") as file:
+        tensor: torch.Tensor = file.get_tensor(name)
+    return tensor
+
+
+def _equal(stored: torch.Tensor | None, tensor: torch.Tensor) -> bool:
+    return stored is not None and torch.equal(stored.cpu(), tensor.detach().cpu())
+
+
+def _trained(model: Any, stored: Collection[str], is_adapter: bool) -> dict[str, torch.Tensor]:
     """What must be on disk, by name. A tensor tied to a stored one is written once, under that one's name."""
     if is_adapter:
         from peft import get_peft_model_state_dict

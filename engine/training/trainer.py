@@ -1,21 +1,25 @@
-"""SFTTrainer as finetui drives it: sealed checkpoints, exact eval loss, the CPU's fast loss.
+"""SFTTrainer as finetui drives it: sealed checkpoints, exact eval loss, the CPU's fast loss or the full logits'.
 
 Not here: building the model and the arguments (`attempt`, `arguments`), events and commands (`callbacks`).
 """
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from transformers import Trainer, TrainerControl
 from trl import SFTTrainer
 
 from engine import checkpoints
-from engine.checkpoints import Checkpoint
+from engine.checkpoints import Checkpoint, Progress
+from engine.errors import ModelError
+from engine.training import lean_dora as lean
 from engine.training.frozen_head_loss import frozen_head_loss
 from engine.training.rendering import IGNORED
 
@@ -23,8 +27,10 @@ from engine.training.rendering import IGNORED
 class RunTrainer(SFTTrainer):
     """One attempt's trainer.
 
-    `folder` gets the sealed checkpoints, `key` says which plans may continue them, `on_sealed` is told of
-    each with the seconds it took. `num_tokens` counts real tokens since it was last set to 0.
+    `folder` gets the sealed checkpoints, `key` says which plans may continue them, `on_sealed` is told of each
+    with the seconds it took, `on_phase` of what is done between steps. `progress` goes into each checkpoint; its
+    warm-up of an optimizer that began anew is multiplied into the schedule. `total_steps` is the last step of the
+    whole run. `num_tokens` counts real tokens since it was last set to 0.
     """
 
     _name = "SFT"
@@ -36,10 +42,23 @@ class RunTrainer(SFTTrainer):
         key: dict[str, Any],
         keep: int,
         on_sealed: Callable[[Checkpoint, float], None],
+        on_phase: Callable[[str], None],
+        total_steps: int,
+        fused_loss: bool = True,
+        lean_dora: bool = False,
         **named: Any,
     ) -> None:
         super().__init__(*arguments, **named)
-        self.folder, self.key, self.keep, self.on_sealed = folder, key, keep, on_sealed
+        self.folder, self.key, self.keep = folder, key, keep
+        self.on_sealed, self.on_phase = on_sealed, on_phase
+        self.total_steps, self.fused_loss = total_steps, fused_loss
+        self.progress = Progress(num_rows=len(self.train_dataset))
+        if lean_dora and lean.install(self.model) == 0:
+            raise ModelError(
+                "Lean DoRA found no DoRA layer in the model.",
+                means="The adapter is not the one that was asked for.",
+                remedy="Set adapter.lean_dora = false, and please report the model.",
+            )
         if self.args.fp16:
             # TRL casts adapters of a 4-bit base to bfloat16, which the float16 gradient scaler refuses.
             for parameter in self.model.parameters():
@@ -47,15 +66,20 @@ class RunTrainer(SFTTrainer):
                     parameter.data = parameter.data.float()
         self.num_tokens = 0
         self.last_sealed_step = -1
-        self.head = self._frozen_head() if self.args.device.type == "cpu" else None
+        self.head = self._frozen_head() if fused_loss and self.args.device.type == "cpu" else None
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """On CPU with a frozen head, one pass over the labelled positions; otherwise TRL's fused head."""
+        """On CPU with a frozen head, one pass over the labelled positions; otherwise TRL's fused head.
+
+        Without `fused_loss`, the model's own loss of its full logits.
+        """
         if model.training:
             mask = inputs.get("attention_mask")
             self.num_tokens += inputs["input_ids"].numel() if mask is None else int(mask.sum())
+        if not self.fused_loss:
+            return self._full_logits_loss(model, inputs, return_outputs, num_items_in_batch)
         if self.head is None or return_outputs:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         decoder, weight = self.head
@@ -68,24 +92,65 @@ class RunTrainer(SFTTrainer):
         count = labelled.sum() if num_items_in_batch is None else torch.as_tensor(num_items_in_batch)
         return total / count.clamp(min=1)
 
+    def _full_logits_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool, num_items: Any) -> Any:
+        """transformers' own way: logits of every position at once, and the model's loss of them."""
+        passed = {**inputs, "use_cache": False}
+        if self.aux_loss_enabled:
+            passed["output_router_logits"] = True
+        if num_items is None or self.model_accepts_loss_kwargs:
+            return Trainer.compute_loss(self, model, passed, return_outputs, num_items)
+        # A model that cannot be told the count gives the mean over this batch's own.
+        mean, outputs = Trainer.compute_loss(self, model, passed, True, None)
+        loss = mean * (inputs["labels"][:, 1:] != IGNORED).sum() / torch.as_tensor(num_items).clamp(min=1)
+        return (loss, outputs) if return_outputs else loss
+
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Mean loss per labelled token over the whole eval split, however it falls into batches."""
         started = time.monotonic()
+        self.on_phase("eval")
+        loss = self.mean_loss(self.get_eval_dataloader())
+        metrics = {"eval_loss": loss, "eval_seconds": time.monotonic() - started}
+        control: TrainerControl = self.control  # type: ignore[has-type]
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, control, metrics)
+        self.on_phase("between steps")
+        return metrics
+
+    def mean_loss(self, batches: Iterable[dict[str, Any]]) -> float:
+        """Mean loss per labelled token over collated batches, forward only. The model is left in its mode."""
         was_training = self.model.training
         self.model.eval()
         total, count = 0.0, 0
-        with torch.no_grad():
-            for batch in self.get_eval_dataloader():
-                inputs = self._prepare_inputs(batch)
-                with self.accelerator.autocast():  # before the first step the model is not wrapped yet
-                    total += float(self.compute_loss(self.model, inputs, num_items_in_batch=torch.tensor(1)))
-                count += int((inputs["labels"][:, 1:] != IGNORED).sum())
-        self._metrics["eval"].clear()
-        self.model.train(was_training)
-        metrics = {"eval_loss": total / max(count, 1), "eval_seconds": time.monotonic() - started}
-        control: TrainerControl = self.control  # type: ignore[has-type]
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, control, metrics)
-        return metrics
+        try:
+            with torch.no_grad():
+                for batch in batches:
+                    inputs = self._prepare_inputs(batch)
+                    with self.accelerator.autocast():  # before the first step the model is not wrapped yet
+                        total += float(self.compute_loss(self.model, inputs, num_items_in_batch=torch.tensor(1)))
+                    count += int((inputs["labels"][:, 1:] != IGNORED).sum())
+        finally:
+            self._metrics["eval"].clear()
+            self.model.train(was_training)
+        return total / max(count, 1)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LRScheduler:
+        """The recipe's schedule; where the optimizer began anew, its warm-up multiplied in."""
+        scheduler: LRScheduler = super().create_scheduler(num_training_steps, optimizer)
+        at, over = self.progress.rewarmed_at, self.progress.rewarmup_steps
+        if over and isinstance(scheduler, LambdaLR):
+            scheduler.lr_lambdas = [functools.partial(_rewarmed, given, at, over) for given in scheduler.lr_lambdas]
+        return scheduler
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        scheduler = self.lr_scheduler
+        if checkpoint is None or not isinstance(scheduler, LambdaLR):
+            return
+        # The rate of the next step as this schedule has it: stored is that of the one the checkpoint was made under.
+        factors = [given(scheduler.last_epoch) for given in scheduler.lr_lambdas]
+        rates = [rate * factor for rate, factor in zip(scheduler.base_lrs, factors, strict=True)]
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        scheduler._last_lr = rates
 
     def take_over(self, checkpoint: Checkpoint) -> None:
         """Load the weights of a checkpoint that already holds the last step."""
@@ -99,11 +164,14 @@ class RunTrainer(SFTTrainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         started = time.monotonic()
+        self.on_phase("save")
         Trainer._save_checkpoint(self, model, trial)  # TRL's own would also write a model card
         step = self.state.global_step
-        sealed = checkpoints.seal(Path(self.args.output_dir) / f"checkpoint-{step}", self.folder, step, self.key)
+        staged = Path(self.args.output_dir) / f"checkpoint-{step}"
+        sealed = checkpoints.seal(staged, self.folder, step, self.key, self.progress)
         checkpoints.prune(self.folder, self.keep)
         self.last_sealed_step = step
+        self.on_phase("between steps")
         self.on_sealed(sealed, time.monotonic() - started)
 
     def _frozen_head(self) -> tuple[Any, torch.Tensor] | None:
@@ -123,6 +191,11 @@ class RunTrainer(SFTTrainer):
             same = torch.equal(base(probe, use_cache=False).logits, head(states))
         base.train(was_training)
         return (base.get_decoder(), head.weight) if same else None
+
+
+def _rewarmed(given: Callable[[int], float], start: int, over: int, step: int) -> float:
+    """A schedule's factor for the step after `step`, led up linearly over `over` steps from `start` on."""
+    return given(step) * min(1.0, (step - start + 1) / (over + 1)) if step >= start else given(step)
 
 
 def _base(model: Any) -> Any:

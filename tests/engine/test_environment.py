@@ -51,9 +51,11 @@ def test_a_cpu_worker_sees_no_card_and_keeps_its_memory(monkeypatch: pytest.Monk
     assert device()["MALLOC_TOP_PAD_"] == "1"
 
 
-def test_a_capped_cpu_worker_holds_nothing_back() -> None:
+def test_a_capped_cpu_worker_holds_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MALLOC_MMAP_THRESHOLD_", raising=False)
     assert device(is_capped=True)["CUDA_VISIBLE_DEVICES"] == ""
     assert not set(CPU_ALLOCATOR) & set(device(is_capped=True))
+    assert device(is_capped=True)["MALLOC_MMAP_THRESHOLD_"] == "131072"
 
 
 def test_a_worker_on_a_card_sees_that_card_only(monkeypatch: pytest.MonkeyPatch) -> None:

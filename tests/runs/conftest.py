@@ -49,10 +49,12 @@ class Workshop:
     folder: Path
     home: Path
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, inside: Path | None = None) -> subprocess.Popen[str]:
+        """Start one command, where asked for in a control group: it and all its children."""
         environment = os.environ | {"FINETUI_HOME": str(self.home)}
+        join = ["sh", "-c", f'echo $$ > {inside}/cgroup.procs && exec "$0" "$@"'] if inside else []
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "tui_app", *arguments],
+            [*join, sys.executable, "-P", "-m", "tui_app", *arguments],
             cwd=self.folder,
             env=environment,
             stdout=subprocess.PIPE,
@@ -60,10 +62,12 @@ class Workshop:
             text=True,
         )
 
-    def finetui(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run one command to its end."""
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=WAIT_SECONDS)
+    def finetui(
+        self, *arguments: str, inside: Path | None = None, seconds: float = WAIT_SECONDS
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one command to its end, which must come within so many seconds."""
+        process = self.start(*arguments, inside=inside)
+        out, err = process.communicate(timeout=seconds)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
     def run(self, name: str) -> RunDir:

@@ -18,7 +18,8 @@ from engine.hardware import Hardware, read_hardware
 from engine.plan import Plan, plan
 from engine.recipe import Recipe
 from engine.run_dir import RunDir
-from engine.training.attempt import StopFlag, build, train
+from engine.training.attempt import StopFlag, take_up, train
+from engine.training.building import build
 from engine.training.callbacks import RunCallback
 from engine.training.dataset_files import write_split
 from engine.training.rendering import IGNORED, Rendered
@@ -40,13 +41,14 @@ class Rig:
         number = self.run.next_attempt()
         self.run.plan(number).write_text(json.dumps(changed.to_json()))
         writer = writer or EventWriter(self.run.event_file(f"attempt-{number}"))
-        return build(self.run, self.recipe, changed, writer, self.stop)
+        return build(self.run, self.recipe, changed, writer, lambda: self.stop.raised)
 
     def train(self, trainer: RunTrainer, callback: RunCallback) -> RunTrainer:
         """Continue from the newest checkpoint, if there is one, to the end or a stop."""
         newest, passed_over = checkpoints.newest(self.run.checkpoints, trainer.key)
         assert passed_over == []
-        train(self.run, trainer, callback, newest, callback.writer)
+        newest = take_up(newest, trainer, callback.writer)
+        train(trainer, callback, newest, self.plan, callback.writer)
         return trainer
 
     def events(self) -> list[Event]:

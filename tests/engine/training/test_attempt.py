@@ -16,7 +16,7 @@ from engine.errors import ModelError
 from engine.event_log import EventWriter, read_events
 from engine.events import WarningRaised
 from engine.recipe import Recipe
-from engine.training.attempt import base_model, is_out_of_memory
+from engine.training.building import base_model
 
 
 @pytest.fixture
@@ -52,24 +52,6 @@ def test_rows_that_would_mix_are_refused_where_the_recipe_insists(
     insisting = Recipe.from_values(_with(made.recipe, True))
     with pytest.raises(ModelError, match="cannot be joined without padding"):
         base_model(convolutional, insisting, made.plan, EventWriter(tmp_path / "attempt-1.jsonl"))
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        MemoryError(),
-        torch.OutOfMemoryError("CUDA out of memory"),
-        RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory"),
-        RuntimeError("unable to mmap 538090408 bytes from file <model.safetensors>: Cannot allocate memory (12)"),
-        RuntimeError("could not create a primitive"),
-    ],
-)
-def test_every_allocators_wording_of_out_of_memory_is_known(fault: BaseException) -> None:
-    assert is_out_of_memory(fault)
-
-
-def test_another_runtime_error_is_not_taken_for_out_of_memory() -> None:
-    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
 
 
 def _with(recipe: Recipe, padding_free: bool | str) -> dict[str, Any]:

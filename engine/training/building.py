@@ -1,0 +1,157 @@
+"""From a plan to a trainer that follows it: base model, adapter, rows, callback.
+
+Not here: the process around it (`attempt`), argument names (`arguments`), where training goes on (`carry_over`).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine import checkpoints
+from engine.errors import ModelError, RecipeError
+from engine.event_log import EventWriter
+from engine.events import ModelLoaded, WarningRaised, clip
+from engine.plan import Plan
+from engine.recipe import Recipe
+from engine.run_dir import RunDir, read_json
+from engine.training import segment_attention
+from engine.training.arguments import lora_config, sft_config
+from engine.training.callbacks import RunCallback
+from engine.training.dataset_files import read_split
+from engine.training.model_loading import load_model, load_tokenizer
+from engine.training.trainer import RunTrainer
+
+CHECKPOINTS_PER_RUN = 10
+
+
+def build(
+    run: RunDir, recipe: Recipe, plan: Plan, writer: EventWriter, stop_asked: Callable[[], bool], *, attempt: int = 1
+) -> tuple[RunTrainer, RunCallback]:
+    """Model, rows, callback and trainer of one attempt. `stop_asked`: whether a signal asked to stop."""
+    started = time.monotonic()
+    folder = Path(read_json(run.model)["folder"])
+    rows = {
+        name: read_split(run.dataset, name, max_length=plan.max_length, on_overflow=recipe.data.on_overflow)
+        for name in ("train", "eval")
+    }
+    held: list[RunTrainer] = []
+    callback = RunCallback(
+        run,
+        writer,
+        attempt=attempt,
+        prediction=plan.memory,
+        logging_steps=recipe.run.logging_steps,
+        num_eval_rows=len(rows["eval"]),
+        stop_asked=stop_asked,
+        take_num_tokens=lambda: _take_num_tokens(held[0]),
+    )
+    total_steps = num_steps(recipe, plan, len(rows["train"]))
+    save_steps = recipe.training.save_steps or max(1, total_steps // CHECKPOINTS_PER_RUN)
+    staging = run.checkpoints / checkpoints.STAGING
+    model, plan = base_model(folder, recipe, plan, writer)
+    trainer = RunTrainer(
+        model=model,
+        args=sft_config(recipe, plan, staging, has_eval=len(rows["eval"]) > 0, save_steps=save_steps),
+        train_dataset=rows["train"],
+        eval_dataset=rows["eval"] if len(rows["eval"]) else None,
+        processing_class=load_tokenizer(folder, trust_remote_code=recipe.model.trust_remote_code),
+        peft_config=lora_config(plan),
+        callbacks=[callback],
+        folder=run.checkpoints,
+        key=plan.checkpoint_key(),
+        keep=recipe.training.save_total_limit,
+        on_sealed=callback.on_sealed,
+        on_phase=callback.enter,
+        total_steps=total_steps,
+        fused_loss=plan.fused_loss,
+        lean_dora=plan.lean_dora and plan.use_dora and plan.method != "full",
+    )
+    held.append(trainer)
+    writer.write(loaded(trainer, time.monotonic() - started))
+    return trainer, callback
+
+
+def base_model(folder: Path, recipe: Recipe, plan: Plan, writer: EventWriter) -> tuple[Any, Plan]:
+    """The base model, and the plan as this model can carry it out: with padding where rows cannot be joined.
+
+    Raises ModelError, also where the recipe itself asks for padding-free and it cannot be right.
+    """
+    joins = plan.padding_free and plan.device == "cpu"
+    if joins:
+        segment_attention.register()
+    model = load_model(
+        folder,
+        dtype=plan.dtype,
+        quantization=recipe.model.bnb_4bit_quant_type if plan.method == "qlora" else None,
+        double_quant=plan.double_quant,
+        compute_dtype=plan.autocast if plan.autocast != "none" else "float32",
+        attn_implementation=segment_attention.NAME if joins else plan.attn_implementation,
+        device=plan.device,
+        trust_remote_code=recipe.model.trust_remote_code,
+    )
+    check_targets(model, plan)
+    layers: list[Any] = list(model.modules())
+    for module in layers:
+        # Else bitsandbytes repacks 4-bit weights in evaluation, and repacked ones hand no gradient back.
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    why = ""
+    if joins:
+        why = segment_attention.unsupported_because(model.config) or segment_attention.misjoined_because(model)
+    if not why:
+        return model, plan
+    if recipe.training.padding_free is True:
+        raise ModelError(
+            f"Rows cannot be joined without padding: {why}.",
+            means="They would see each other.",
+            remedy='Set training.padding_free = "auto" or false.',
+        )
+    writer.write(WarningRaised(text=clip(f"rows are padded instead of joined: {why}", 400)))
+    model.set_attn_implementation(plan.attn_implementation)
+    return model, replace(plan, padding_free=False)
+
+
+def check_targets(model: Any, plan: Plan) -> None:
+    """Raises RecipeError naming every target module that the model does not have: PEFT would drop it in silence."""
+    if isinstance(plan.target_modules, str) or plan.method == "full":
+        return
+    names = [name for name, module in model.named_modules() if name and isinstance(module, torch.nn.Linear)]
+    everything = [name for name, _ in model.named_modules()]
+    absent = [t for t in plan.target_modules if not any(n == t or n.endswith(f".{t}") for n in everything)]
+    if absent:
+        raise RecipeError(
+            f"The model has no layer called {', '.join(absent)}.",
+            means="adapter.target_modules names what gets an adapter; nothing was trained.",
+            remedy=f"Its linear layers are {', '.join(sorted({name.rpartition('.')[2] for name in names}))}.",
+        )
+
+
+def _take_num_tokens(trainer: RunTrainer) -> int:
+    taken, trainer.num_tokens = trainer.num_tokens, 0
+    return taken
+
+
+def num_steps(recipe: Recipe, plan: Plan, num_rows: int) -> int:
+    """Optimizer steps of the whole run, counted as transformers counts them."""
+    if recipe.training.max_steps:
+        return recipe.training.max_steps
+    micro_batches = math.ceil(num_rows / plan.per_device_train_batch_size)
+    per_epoch = max(1, math.ceil(micro_batches / plan.gradient_accumulation_steps))
+    return math.ceil(recipe.training.num_train_epochs * per_epoch)
+
+
+def loaded(trainer: RunTrainer, seconds: float) -> ModelLoaded:
+    parameters = list(trainer.model.parameters())
+    return ModelLoaded(
+        num_parameters=sum(parameter.numel() for parameter in parameters),
+        num_trainable_parameters=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+        seconds=round(seconds, 2),
+        allocated_bytes=torch.cuda.memory_allocated() if trainer.args.device.type == "cuda" else None,
+    )
