@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers.integrations import sdpa_attention
 
 from engine import checkpoints
 from engine.errors import ModelError, RecipeError
@@ -21,6 +22,7 @@ from engine.events import ModelLoaded, WarningRaised, clip
 from engine.plan import Plan
 from engine.recipe import Recipe
 from engine.run_dir import RunDir, read_json
+from engine.step_specs import FLASH_FROM
 from engine.training import segment_attention
 from engine.training.arguments import lora_config, sft_config
 from engine.training.callbacks import RunCallback
@@ -86,6 +88,8 @@ def base_model(folder: Path, recipe: Recipe, plan: Plan, writer: EventWriter) ->
     joins = plan.padding_free and plan.device == "cpu"
     if joins:
         segment_attention.register()
+    if plan.device != "cpu" and torch.cuda.get_device_capability(plan.device) < FLASH_FROM:
+        expand_grouped_queries()
     model = load_model(
         folder,
         dtype=plan.dtype,
@@ -116,6 +120,15 @@ def base_model(folder: Path, recipe: Recipe, plan: Plan, writer: EventWriter) ->
     writer.write(WarningRaised(text=clip(f"rows are padded instead of joined: {why}", 400)))
     model.set_attn_implementation(plan.attn_implementation)
     return model, replace(plan, padding_free=False)
+
+
+def expand_grouped_queries() -> None:
+    """From now on in this process, sdpa gets keys and values repeated for every head instead of grouped queries.
+
+    A card without the flash kernel would fall back to the math kernel, which holds all scores in float32: the
+    memory-efficient one takes no grouped queries (torch/aten sdp_utils.cpp).
+    """
+    sdpa_attention.use_gqa_in_sdpa = lambda *_: False
 
 
 def check_targets(model: Any, plan: Plan) -> None:

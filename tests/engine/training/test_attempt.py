@@ -16,7 +16,8 @@ from engine.errors import ModelError
 from engine.event_log import EventWriter, read_events
 from engine.events import WarningRaised
 from engine.recipe import Recipe
-from engine.training.building import base_model
+from engine.training.building import base_model, expand_grouped_queries
+from engine.training.model_loading import load_model
 
 
 @pytest.fixture
@@ -58,3 +59,33 @@ def _with(recipe: Recipe, padding_free: bool | str) -> dict[str, Any]:
     values = recipe.model_dump(mode="json", exclude_none=True)
     values["training"]["padding_free"] = padding_free
     return values
+
+
+def test_grouped_queries_are_expanded_where_no_kernel_takes_them(
+    tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen by the heads that reach PyTorch's attention: as many keys as queries, and the same logits."""
+    from torch.overrides import TorchFunctionMode
+    from transformers.integrations import sdpa_attention
+
+    class Heads(TorchFunctionMode):
+        seen: set[tuple[int, int]]
+
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func is torch.nn.functional.scaled_dot_product_attention:
+                self.seen.add((args[0].shape[1], args[1].shape[1]))
+            return func(*args, **(kwargs or {}))
+
+    monkeypatch.setattr(sdpa_attention, "use_gqa_in_sdpa", sdpa_attention.use_gqa_in_sdpa)  # restored afterwards
+    model = load_model(tiny_model_folder, dtype="float32")
+    ids = torch.arange(6)[None]
+    logits, heads = [], []
+    for expand in (lambda: None, expand_grouped_queries):
+        expand()
+        with torch.no_grad(), Heads() as mode:
+            mode.seen = set()
+            logits.append(model(ids).logits)
+            heads.append(mode.seen)
+    assert all(queries > keys for queries, keys in heads[0])
+    assert all(queries == keys for queries, keys in heads[1])
+    assert torch.allclose(logits[0], logits[1], atol=1e-5)
