@@ -41,8 +41,10 @@ check: $(INSTALLED_DEV)  ## formatting, lint, types and the layering rule
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(INSTALLED)  ## measure what the README promises about speed
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+bench: $(INSTALLED)  ## measure what the README promises about speed and memory
+	@failed=; for script in $$(grep -l '__main__' benchmarks/*.py); do \
+	  echo "== $$script"; $(BIN)/python "$$script" || failed="$$failed $$script"; done; \
+	[ -z "$$failed" ] || { echo "below what is promised:$$failed"; exit 1; }
 
 clean:  ## remove the environment, the caches and what was built; runs and converted models stay
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -124,14 +124,16 @@ def row_norms(weight: Tensor, A: Tensor, B: Tensor, scaling: float) -> Tensor:  
     """||W + scaling * B A|| of each row, (out,), in float32 or wider. W (out, in), A (r, in), B (out, r)."""
     wide = _at_least_float32(A.dtype)
     norms = torch.empty(weight.shape[0], dtype=wide, device=weight.device)
-    for rows in _blocks(*weight.shape):
+    for rows in blocks(*weight.shape):
         total = (B[rows] @ A).to(wide).mul_(scaling).add_(weight[rows])
         torch.linalg.vector_norm(total, dim=1, out=norms[rows])
         del total  # before the next block, not after it
     return norms
 
 
-def _blocks(num_rows: int, row_size: int) -> Iterator[slice]:
+def blocks(num_rows: int, row_size: int) -> Iterator[slice]:
+    """Slices of rows, `BLOCK_ELEMENTS` at a time. Each block's temporaries go before the next one's come, so that a dry
+    run looks at the first alone."""
     step = max(1, BLOCK_ELEMENTS // max(1, row_size))
     return (slice(start, start + step) for start in range(0, num_rows, step))
 
@@ -155,7 +157,7 @@ class _FrozenProduct(torch.autograd.Function):
         if dtype.itemsize <= weight.dtype.itemsize:
             return linear(x, weight.to(dtype))
         product = x.new_empty(*x.shape[:-1], weight.shape[0])
-        for rows in _blocks(*weight.shape):
+        for rows in blocks(*weight.shape):
             product[..., rows] = linear(x, weight[rows].to(dtype))
         return product
 
@@ -167,7 +169,7 @@ class _FrozenProduct(torch.autograd.Function):
         if grad.dtype.itemsize <= weight.dtype.itemsize:
             return (grad @ weight.to(grad.dtype)).to(ctx.x_dtype), None, None, None, None
         grad_x = grad.new_zeros(*grad.shape[:-1], weight.shape[1])
-        for rows in _blocks(*weight.shape):
+        for rows in blocks(*weight.shape):
             grad_x += grad[..., rows] @ weight[rows].to(grad.dtype)
         return grad_x.to(ctx.x_dtype), None, None, None, None
 
@@ -253,7 +255,7 @@ class _Parts:
         self.B, self.bias, self.scaling = B.to(low_rank.dtype), bias, scaling
 
     def blocks(self) -> Iterator[slice]:
-        return _blocks(*self.base.shape)
+        return blocks(*self.base.shape)
 
     def direction(self, tokens: slice) -> Tensor:
         """base - bias + s * lora of these tokens, (tokens, out), in a new tensor of the wide dtype."""

@@ -141,11 +141,12 @@ def _pool(record: Record, measured: Measured, device: str) -> _Pool:
     peak = measured.peak_bytes
     if device == "cpu":
         return _Pool(0, peak, peak, peak, peak)
+    step = max(16 << 20, peak // 200)  # to half a percent
     plain, expandable = replay(record.events), replay(record.events, expandable=True)
     return _Pool(
         plain.peak_allocated_bytes - peak,
         plain.peak_reserved_bytes,
-        smallest_capacity(record.events),
+        smallest_capacity(record.events, step=step),
         expandable.peak_reserved_bytes,
-        smallest_capacity(record.events, expandable=True),
+        smallest_capacity(record.events, expandable=True, step=step),
     )

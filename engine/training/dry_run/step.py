@@ -6,6 +6,7 @@ Which model is built is `building`; what the record amounts to is `measuring`.
 from __future__ import annotations
 
 import gc
+import itertools
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -16,6 +17,7 @@ from torch import nn
 from transformers import Trainer, masking_utils
 
 from engine.dry_run_types import StepSpec
+from engine.training import lean_dora
 from engine.training.dry_run import cuda_kernels, four_bit, losses
 from engine.training.dry_run.building import rebinding
 from engine.training.dry_run.cuda_autocast import cuda_rules
@@ -34,6 +36,7 @@ def emulated(spec: StepSpec) -> Iterator[None]:
     """Inside, the CPU stand-in allocates as the spec's device does. Everything patched is put back."""
     with ExitStack() as stack:
         stack.enter_context(four_bit.readable_by_peft())
+        stack.enter_context(_first_block_only())
         if spec.device == "cuda":
             stack.enter_context(card_head())
             if spec.attention in ("flash", "efficient", "math"):
@@ -42,6 +45,17 @@ def emulated(spec: StepSpec) -> Iterator[None]:
         if not spec.padding_free or spec.attention == "flash":
             stack.enter_context(_no_packing())
         yield
+
+
+@contextmanager
+def _first_block_only() -> Iterator[None]:
+    """Lean DoRA works block by block, and one block allocates what each of them does: hundreds tell nothing more."""
+    original = lean_dora.blocks
+    lean_dora.blocks = lambda num_rows, row_size: itertools.islice(original(num_rows, row_size), 1)
+    try:
+        yield
+    finally:
+        lean_dora.blocks = original
 
 
 @contextmanager
