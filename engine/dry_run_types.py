@@ -84,6 +84,8 @@ class StepSpec:
     cublas_workspace_bytes: int = 8_519_680
     """cuBLAS's workspace, held twice from the first step on (forward and backward thread): PyTorch's default is
     8.125 MiB, from compute capability 9.0 on 32 MiB. Counts on a card only."""
+    keeps_output: bool = False
+    """A loop that holds its last output, logits and all, until the next forward pass has replaced it (`loss` plain)."""
     kbit_upcast: bool = False
     """PEFT's prepare_model_for_kbit_training, which old recipes call: all but 4-bit weights in float32."""
 

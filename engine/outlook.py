@@ -65,6 +65,8 @@ class Outlook:
     plan: Plan
     rungs: tuple[RungOutlook, ...]
     time: TimeEstimate | None
+    rows_from: str = ""
+    """Where the lengths of `plan.rows` come from; without any, why every row counts as `max_length` tokens."""
 
 
 def outlook(
@@ -74,19 +76,22 @@ def outlook(
     predictor: Predictor | None,
     *,
     rows: RowLengths | None = None,
+    rows_from: str = "",
     with_rungs: bool = True,
 ) -> Outlook:
     """Plan and predict. Raises RecipeError for a recipe that the machine cannot carry out."""
     chosen = plan(recipe, hardware, shape, rows=rows, predictor=predictor)
     time = expected_time(chosen, recipe, shape, hardware)
-    return Outlook(chosen, tuple(rung_outlooks(chosen, recipe, predictor)) if with_rungs else (), time)
+    rungs = tuple(rung_outlooks(chosen, recipe, predictor)) if with_rungs else ()
+    return Outlook(chosen, rungs, time, rows_from)
 
 
 def expected_time(chosen: Plan, recipe: Recipe, shape: ModelShape | None, hardware: Hardware) -> TimeEstimate | None:
     """How long the plan's training takes, by earlier runs on this device where there were some."""
     if shape is None:
         return None
-    found, _ = lookup(chosen, chosen.memory.method if chosen.memory else "closed form")
+    method = chosen.memory.method if chosen.memory else "closed form"
+    found, _ = lookup(chosen, method, num_parameters=shape.num_parameters)
     return time_estimate(chosen, shape, recipe.training, hardware, flops=found.flops if found else None)
 
 

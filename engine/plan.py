@@ -43,7 +43,7 @@ class Plan:
     target_modules: str | tuple[str, ...]
     use_rslora: bool
     use_dora: bool
-    lean_dora: bool
+    lean_dora: bool = False
     double_quant: bool
     max_length: int
     per_device_train_batch_size: int
@@ -52,8 +52,8 @@ class Plan:
     has_eval: bool = True
     """Whether rows are held out for the eval loss."""
     gradient_checkpointing: bool
-    activation_offloading: bool
-    fused_loss: bool
+    activation_offloading: bool = False
+    fused_loss: bool = True
     padding_free: bool
     optim: str
     expandable_segments: bool
@@ -82,7 +82,10 @@ class Plan:
 
     @staticmethod
     def from_json(raw: dict[str, Any]) -> Plan:
-        """The plan that `to_json` described. Raises ValueError for anything else."""
+        """The plan that `to_json` described. Raises ValueError for anything else.
+
+        One of finetui 0.1 lacks some fields and predicted its memory otherwise: it is taken without a prediction.
+        """
         values = dict(raw)
         try:
             if isinstance(values["target_modules"], list):
@@ -93,10 +96,14 @@ class Plan:
             values["reasons"] = tuple((str(a), str(b)) for a, b in values["reasons"])
             values["rungs"], values["notes"] = tuple(values["rungs"]), tuple(values["notes"])
             values["rows"] = RowLengths.from_json(values["rows"]) if values.get("rows") else None
-            values["memory"] = MemoryPrediction.from_json(values["memory"]) if values["memory"] else None
+            values["memory"] = _prediction(values["memory"])
             return Plan(**values)
         except (KeyError, TypeError) as fault:
             raise ValueError(f"not a plan: {fault}") from fault
+
+
+def _prediction(raw: dict[str, Any] | None) -> MemoryPrediction | None:
+    return MemoryPrediction.from_json(raw) if raw and "needed_bytes" in raw else None
 
 
 def plan(

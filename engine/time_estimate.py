@@ -120,7 +120,11 @@ def num_tokens(plan: Plan, training: TrainingSection) -> tuple[int | None, bool]
 
 
 def _mean_length(plan: Plan) -> float | None:
-    return min(plan.rows.num_tokens / plan.rows.num_rows, plan.max_length) if plan.rows else None
+    """Tokens of a row as it is trained, exact as long as the rows that are cut are among those remembered."""
+    if plan.rows is None:
+        return None
+    cut_off = sum(max(tokens - plan.max_length, 0) for tokens, _ in plan.rows.longest)
+    return min((plan.rows.num_tokens - cut_off) / plan.rows.num_rows, plan.max_length)
 
 
 def _speed(plan: Plan, shape: ModelShape, hardware: Hardware, flops: float | None) -> tuple[float, float, str] | None:

@@ -14,6 +14,7 @@ from engine.model_shape import ModelShape
 from engine.outlook import Outlook, RungOutlook
 from engine.plan import Plan
 from engine.recipe_sections import LadderSection
+from engine.step_specs import train_rows
 from engine.time_estimate import TimeEstimate
 from engine.units import format_bytes
 
@@ -49,6 +50,24 @@ def row(name: str, number: str, text: str = "") -> list[str]:
 def wrapped(text: str, *, indent: int = 2) -> list[str]:
     """A sentence over as many lines as it needs, the first one outdented by `indent`."""
     return textwrap.wrap(text, columns(), subsequent_indent=" " * indent, break_long_words=False)
+
+
+def longest_batch(plan: Plan) -> str:
+    """The rows of the largest micro-batch, longest first: "8 rows of 71 to 64 tokens"."""
+    lengths = [tokens for tokens, _ in train_rows(plan)]
+    span = f"{lengths[0]:,}" if lengths[0] == lengths[-1] else f"{lengths[0]:,} to {lengths[-1]:,}"
+    rows = f"{len(lengths)} rows" if len(lengths) != 1 else "1 row"
+    return f"{rows} of {span} token{'' if span == '1' else 's'}"
+
+
+def longest_batch_reason(found: Outlook) -> str:
+    """What the longest batch is taken from, or why its rows count as full ones."""
+    plan = found.plan
+    if plan.rows is None:
+        why = f": {found.rows_from}" if found.rows_from else ""
+        return f"every row counts as max_length tokens{why}"
+    source = f"; {found.rows_from}" if found.rows_from else ""
+    return f"of {plan.rows.num_rows:,} rows; max_length {plan.max_length:,}{source}"
 
 
 def memory_lines(plan: Plan) -> list[str]:

@@ -22,17 +22,14 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
+from engine.converted_models import MANIFEST, folder_name, notes_if_whole, shelf_of
 from engine.errors import ModelError
 from engine.file_hashes import file_hashes
 from engine.gguf_header import GgufHeader, read_gguf_header, unsupported
-from engine.model_folder import folder_fault
 from engine.training.gguf_pre_tokenizers import apply_cut
 from engine.training.model_loading import check_complete, limit_length, set_pad_token, unloadable
 from engine.units import format_bytes
 
-MANIFEST = "finetui-conversion.json"
-# Part of the cache key: raised when a conversion would come out differently.
-_FORMAT = 1
 _DTYPE_NOTE = (
     "float32, because a dequantized weight (scale x code + offset) is computed in float32 and a shorter type "
     "changes it: of SmolLM2's 134.5 M weights bfloat16 would round 79 %, float16 42 %"
@@ -61,13 +58,13 @@ def convert(gguf_path: Path, cache_dir: Path) -> Conversion:
     parameter. Raises ModelError for a file that is broken, unsupported or does not fit the disk.
     """
     ((_, sha256, _),) = file_hashes(gguf_path, cache_dir=cache_dir)
-    key = f"{gguf_path.stem}-{sha256[:16]}-transformers-{transformers.__version__}-{_FORMAT}"
-    shelf = cache_dir / "converted"
+    key = folder_name(gguf_path, sha256)
+    shelf = shelf_of(cache_dir)
     folder = shelf / key
     try:
         shelf.mkdir(parents=True, exist_ok=True)
         with _alone(shelf / f".{key}.lock"):
-            notes = _served(folder, sha256, cache_dir)
+            notes = notes_if_whole(folder, sha256, cache_dir)
             if notes is not None:
                 return Conversion(folder, sha256, notes, from_cache=True)
             for leftover in [folder, *shelf.glob(f".making-{key}-*")]:
@@ -88,21 +85,6 @@ def _alone(lock: Path) -> Iterator[None]:
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _served(folder: Path, sha256: str, cache_dir: Path) -> tuple[str, ...] | None:
-    """The notes of a conversion in the cache, or None when it is absent, of another file, or damaged."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        promised = {entry["name"]: (entry["sha256"], entry["bytes"]) for entry in manifest["files"]}
-        notes = tuple(str(note) for note in manifest["notes"])
-        if manifest["gguf"]["sha256"] != sha256:
-            return None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    found = {name: (digest, size) for name, digest, size in file_hashes(folder, cache_dir=cache_dir)}
-    found.pop(MANIFEST, None)
-    return notes if found == promised and folder_fault(folder) is None else None
 
 
 def _make(gguf_path: Path, sha256: str, folder: Path) -> tuple[str, ...]:

@@ -48,9 +48,7 @@ def prepare_run(run: RunDir, writer: EventWriter) -> int:
             notes=tuple(clip(note, 300) for note in model.notes),
         )
     )
-    tokenizer = load_tokenizer(model.folder, trust_remote_code=recipe.model.trust_remote_code)
-    rendering = rendering_for(recipe.data.rendering, tokenizer)
-    renderer = Renderer(tokenizer, rendering, recipe.data.completion_only_loss)
+    renderer = renderer_for(recipe, model.folder)
     rows, rendered = render_splits(rows, renderer)
     receipt = receipt_of(recipe, rows, rendered["train"])
     write_atomic(run.receipt, json.dumps(receipt.to_json(), indent=1, ensure_ascii=False))
@@ -77,6 +75,13 @@ def prepare_run(run: RunDir, writer: EventWriter) -> int:
         )
     )
     return 0
+
+
+def renderer_for(recipe: Recipe, folder: Path) -> Renderer:
+    """What makes tokens of the recipe's rows, with the tokenizer of a model folder. Raises ModelError or DataError."""
+    tokenizer = load_tokenizer(folder, trust_remote_code=recipe.model.trust_remote_code)
+    rendering = rendering_for(recipe.data.rendering, tokenizer)
+    return Renderer(tokenizer, rendering, recipe.data.completion_only_loss)
 
 
 def render_splits(rows: Prepared, renderer: Renderer) -> tuple[Prepared, dict[str, list[Rendered]]]:

@@ -162,6 +162,14 @@ class RunTrainer(SFTTrainer):
         if self.state.global_step != self.last_sealed_step:
             self._save_checkpoint(self.model, trial=None)
 
+    def let_go_of_optimizer(self) -> None:
+        """Give the memory of its state and of gradients to what comes after the last step."""
+        self.model.zero_grad(set_to_none=True)
+        holders: tuple[Any, ...] = (self, self.callback_handler)
+        for holder in holders:
+            holder.optimizer = holder.lr_scheduler = None
+        self.accelerator.free_memory()
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         started = time.monotonic()
         self.on_phase("save")

@@ -238,3 +238,12 @@ def test_another_predictor_than_the_closed_form_decides_where_one_is_given() -> 
 def test_a_paged_optimizer_without_a_card_is_remarked_on() -> None:
     chosen = plan(recipe(training={"optim": "paged_adamw_8bit"}), CPU, SHAPE)
     assert any("pages nothing" in note for note in chosen.notes)
+
+
+def test_a_plan_of_the_first_version_is_read_without_its_prediction() -> None:
+    chosen = plan(recipe(), CPU, None)
+    old = chosen.to_json()
+    for name in ("lean_dora", "activation_offloading", "fused_loss", "rows", "compute_capability", "has_eval"):
+        del old[name]
+    old["memory"] = {"terms": [["weights", 1]], "peak_bytes": 1, "outside_bytes": 0, "capacity_bytes": 2}
+    assert Plan.from_json(old) == dataclasses.replace(chosen, has_eval=True)

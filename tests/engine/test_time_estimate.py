@@ -102,6 +102,12 @@ def test_epochs_over_unknown_rows_have_a_speed_but_no_end() -> None:
     assert counted.num_tokens == 3 * 50 * 100
 
 
+def test_what_is_cut_off_at_max_length_takes_no_time() -> None:
+    rows = RowLengths.of([(1000, 10), (100, 10), (100, 10)])
+    found, _ = estimated(asked(training={"num_train_epochs": 2, "max_length": 256}), T4, TINYLLAMA, rows)
+    assert found.num_tokens == 2 * (256 + 100 + 100)
+
+
 def test_earlier_runs_on_the_device_narrow_the_range_and_are_named() -> None:
     recipe = asked(training={"max_steps": 10})
     guessed, _ = estimated(recipe, T4, TINYLLAMA)

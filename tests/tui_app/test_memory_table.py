@@ -12,7 +12,10 @@ import pytest
 from engine.hardware import emulate, read_hardware
 from engine.memory import MemoryPrediction
 from engine.outlook import outlook
+from engine.plan import plan
 from engine.recipe import Recipe
+from engine.row_lengths import RowLengths
+from engine.run_dir import RunDir
 from engine.units import GIB, format_bytes
 from presets.preset import all_presets
 from tui_app.cli import build_parser, main
@@ -127,6 +130,64 @@ def test_calibration_and_the_libraries_of_a_dry_run_are_named() -> None:
     assert "memory, by a dry run (torch 2.13.0):" in text
     assert "calibrated by 3 runs" in text
     assert f"{format_bytes(8 * GIB)} to {format_bytes(9 * GIB)}" in text
+
+
+def test_a_plan_says_of_which_rows_its_longest_batch_is_made(
+    capsys: pytest.CaptureFixture[str], tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    rows, recipe = tmp_path / "rows.jsonl", tmp_path / "recipe.toml"
+    rows.write_text("".join(f'{{"instruction": "{"say " * n}", "output": "yes"}}\n' for n in range(1, 31)))
+    recipe.write_text(f"""
+        model = {{name_or_path = "{tiny_model_folder}"}}
+        data = {{dataset = "rows.jsonl", eval_fraction = 0.1, test_fraction = 0.1}}
+        training = {{per_device_train_batch_size = 4, max_length = 300, num_train_epochs = 2}}
+    """)
+    full = shown(capsys, str(recipe), "--device", "t4")
+    assert re.search(
+        r"longest batch +4 rows of 300 tokens\n +every row counts as max_length tokens: they were not", full
+    )
+    assert "how long in all depends on the number of rows" in " ".join(full.split())
+
+    assert main(["plan", str(recipe), "--device", "t4", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["rows"]["counted"]
+    assert told["rows"]["num_rows"] == 24
+    longest = [tokens for tokens, _ in told["rows"]["longest_batch"]]
+    assert len(longest) == 4
+    assert 300 > longest[0] >= longest[-1]
+    assert told["time"]["num_tokens"] == 2 * told["rows"]["num_tokens"]
+
+    counted = shown(capsys, str(recipe), "--device", "t4")
+    assert f"4 rows of {longest[0]} to {longest[-1]} tokens" in counted, "--closed-form takes what is counted already"
+    assert "of 24 rows; max_length 300; counted with the model's tokenizer" in counted
+
+
+def test_rows_with_a_fault_leave_a_plan_that_names_it(
+    capsys: pytest.CaptureFixture[str], tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"colour": "blue"}\n' * 30)
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(f'model.name_or_path = "{tiny_model_folder}"\ndata.dataset = "rows.jsonl"\n')
+    assert main(["plan", str(recipe), "--device", "t4"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "every row counts as max_length tokens: " in told
+    assert "colour" in told
+
+
+def test_a_run_is_planned_with_the_rows_that_it_counted(
+    capsys: pytest.CaptureFixture[str], tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    run = RunDir.create(tmp_path, "counted")
+    values = {"model": {"name_or_path": str(tiny_model_folder)}, "data": {"dataset": "generator:venvy"}}
+    recipe = Recipe.from_values(values)
+    run.recipe.write_text(recipe.to_toml())
+    run.plan(1).write_text(json.dumps(plan(recipe, emulate(read_hardware(), "t4"), None).to_json()))
+    lengths = RowLengths.of([(77, 9), (55, 9)] * 6)
+    run.prepared.write_text(json.dumps({"row_lengths": lengths.to_json()}))
+    told = shown(capsys, str(run.path), "--set", "training.per_device_train_batch_size=1")
+    assert re.search(r"longest batch +1 row of 77 tokens\n +of 12 rows; .*; counted by run counted-1", told)
+    other = shown(capsys, str(run.path), "--set", "data.max_rows=20")
+    assert "counted by run" not in other
 
 
 def test_a_rehearsal_caps_the_recipe_itself_so_that_its_replay_is_capped_too(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import functools
 import json
 import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data.preparation import prepare
 from engine.calibration import calibrated
@@ -24,9 +25,11 @@ from engine.outlook import Outlook, config_of, outlook
 from engine.plan import Plan
 from engine.recipe import Recipe
 from engine.recipe import schema as recipe_schema
+from engine.row_counts import counted_by, row_counts
 from engine.row_lengths import RowLengths
-from engine.run_dir import RunDir, read_json
+from engine.run_dir import RunDir
 from engine.starting import Prospect, prospect
+from engine.step_specs import train_rows
 from presets.matching import rank
 from presets.preset import preset
 from tui_app.memory_table import (
@@ -34,12 +37,17 @@ from tui_app.memory_table import (
     columns,
     heading,
     ladder_lines,
+    longest_batch,
+    longest_batch_reason,
     memory_lines,
     parameter_line,
     time_lines,
     wrapped,
 )
 from tui_app.plain import printable
+
+if TYPE_CHECKING:
+    from tui_app.commands.replay import Source
 
 VALUE_WIDTH = 16
 SHOWN = (
@@ -55,12 +63,12 @@ def plan(options: argparse.Namespace) -> int:
 
     source = source_of(options.source, options.set)
     if options.against:
-        return against_all(options, source.recipe, source.base_dir)
+        return against_all(options, source)
     hardware = hardware_for(options.device or options.vram)
     found = prospect(source.recipe, hardware, base_dir=source.base_dir)
-    rows = rows_of(source.run)
+    rows, rows_from = rows_of(found.recipe, source.base_dir, source.run, options)
     with predictor_for(found, options, first=found.plan) as predictor:
-        seen = outlook(found.recipe, hardware, found.shape, predictor, rows=rows)
+        seen = outlook(found.recipe, hardware, found.shape, predictor, rows=rows, rows_from=rows_from)
     found = dataclasses.replace(found, plan=seen.plan)
     if options.json:
         print(json.dumps(as_json(found, seen)))
@@ -69,17 +77,19 @@ def plan(options: argparse.Namespace) -> int:
     return 0
 
 
-def against_all(options: argparse.Namespace, recipe: Recipe, base_dir: Path) -> int:
+def against_all(options: argparse.Namespace, source: Source) -> int:
     """The recipe on every card that is known by name."""
-    here = read_hardware()
+    here, recipe, base_dir, run = read_hardware(), source.recipe, source.base_dir, source.run
     found = prospect(recipe, here, base_dir=base_dir) if not here.gpus else None
     results: list[tuple[str, Outlook | str]] = []
     machines = [(card.key, emulate(here, card.key)) for card in CARDS]
     first = found or prospect(recipe, machines[0][1], base_dir=base_dir)
+    rows, rows_from = rows_of(first.recipe, base_dir, run, options)
+    look = functools.partial(outlook, rows=rows, rows_from=rows_from, with_rungs=False)
     with predictor_for(first, options, first=first.plan) as predictor:
         for key, hardware in machines:
             try:
-                results.append((key, outlook(first.recipe, hardware, first.shape, predictor, with_rungs=False)))
+                results.append((key, look(first.recipe, hardware, first.shape, predictor)))
             except RecipeError as fault:
                 problems = [line.strip() for line in fault.happened.splitlines()[1:] if line.strip()]
                 results.append((key, f"cannot run: {(problems or [fault.happened])[0]}"))
@@ -104,12 +114,16 @@ def hardware_for(card: str | None) -> Hardware:
     return emulate(here, card)
 
 
-def rows_of(run: RunDir | None) -> RowLengths | None:
-    """The row lengths that a run's preparation counted; None for a recipe that has not run yet."""
-    if run is None or not run.prepared.exists():
-        return None
-    lengths = read_json(run.prepared).get("lengths")
-    return RowLengths.from_json(lengths) if lengths else None
+def rows_of(
+    recipe: Recipe, base_dir: Path, run: RunDir | None, options: argparse.Namespace
+) -> tuple[RowLengths | None, str]:
+    """(row lengths, where from): those that a run's preparation counted, or counted now where nothing is fetched."""
+    if run is not None and (counted := counted_by(run, recipe)):
+        return counted, f"counted by run {run.name}"
+    tell("reading and tokenizing the rows (--closed-form skips it) ")
+    found = row_counts(recipe, base_dir, may_count=not options.closed_form)
+    clear()
+    return found
 
 
 @contextlib.contextmanager
@@ -122,15 +136,24 @@ def predictor_for(found: Prospect, options: argparse.Namespace, *, first: Plan) 
         return
     with dry_run_predictor(config, found.shape, first=first, on_question=tell_of_dry_run) as predictor:
         yield predictor or closed
-    if sys.stderr.isatty():
-        print("\r" + " " * columns() + "\r", end="", file=sys.stderr, flush=True)
+    clear()
 
 
 def tell_of_dry_run(number: int) -> None:
+    """Each question to the dry run takes seconds."""
+    tell(f"dry run {number} of a training step, without weights or a card (--closed-form skips it) ")
+
+
+def tell(text: str) -> None:
     """A person who waits is told for what; a program is not."""
     if sys.stderr.isatty():
-        told = f"dry run {number} of a training step, without weights or a card (--closed-form skips it) "
-        print(f"\r{told}", end="", file=sys.stderr, flush=True)
+        print(f"\r{text}", end="", file=sys.stderr, flush=True)
+
+
+def clear() -> None:
+    """Take away what `tell` wrote."""
+    if sys.stderr.isatty():
+        print("\r" + " " * columns() + "\r", end="", file=sys.stderr, flush=True)
 
 
 def as_json(found: Prospect, seen: Outlook) -> dict[str, Any]:
@@ -139,7 +162,20 @@ def as_json(found: Prospect, seen: Outlook) -> dict[str, Any]:
         "plan": seen.plan.to_json(),
         "ladder": [each.to_json() for each in seen.rungs],
         "time": dataclasses.asdict(seen.time) if seen.time else None,
+        "rows": rows_json(seen),
         "notes": found.notes,
+    }
+
+
+def rows_json(seen: Outlook) -> dict[str, Any]:
+    """The largest micro-batch as (tokens, trained tokens) of each row, and whether rows were counted for it."""
+    rows = seen.plan.rows
+    return {
+        "counted": rows is not None,
+        "from": longest_batch_reason(seen),
+        "num_rows": rows.num_rows if rows else None,
+        "num_tokens": rows.num_tokens if rows else None,
+        "longest_batch": train_rows(seen.plan),
     }
 
 
@@ -147,10 +183,12 @@ def plan_lines(found: Prospect, seen: Outlook | None = None) -> list[str]:
     """The plan as text: every value with its reason, memory by term, time, the ladder."""
     if seen is None:
         predictor = calibrated(closed_form(found.shape)) if found.shape else None
-        seen = outlook(found.recipe, found.hardware, found.shape, predictor)
+        rows, rows_from = row_counts(found.recipe, Path.cwd(), may_count=False)
+        seen = outlook(found.recipe, found.hardware, found.shape, predictor, rows=rows, rows_from=rows_from)
     told = [
         *wrapped(found.recipe.title or "(untitled recipe)"),
         *value_lines(found),
+        *value_line("longest batch", longest_batch(seen.plan), longest_batch_reason(seen)),
         *memory_lines(seen.plan),
         *time_lines(seen.time),
         *ladder_lines(seen, found.recipe.ladder),

@@ -101,7 +101,7 @@ def run_step(model: nn.Module, spec: StepSpec) -> Record:
             _fill_state(stepper, trained, tracker, on_card=spec.device == "cuda")
             hooks = _watch_gradients(trained, tracker) + _watch_layers(model, tracker)
             kept: list[Any] = []
-            for _ in range(2 if spec.loss == "plain" else 1):  # a plain loop's last output outlives its step
+            for _ in range(2 if spec.keeps_output else 1):  # what the step before left is there too
                 for _ in range(min(spec.gradient_accumulation_steps, 2)):
                     kept = _micro_batch(model, spec, tracker, kept)
                 tracker.phase("optimizer")
@@ -224,7 +224,7 @@ def _watch_layers(model: nn.Module, tracker: Tracker) -> list[Any]:
 
 
 def _micro_batch(model: nn.Module, spec: StepSpec, tracker: Tracker, previous: list[Any]) -> list[Any]:
-    """Forward and backward. Returns what a plain loop still holds until the next forward pass has taken its place.
+    """Forward and backward. Returns what the loop still holds until the next forward pass has taken its place.
 
     `previous` is what the micro-batch before returned, emptied here.
     """
@@ -261,7 +261,7 @@ def _loss(model: nn.Module, spec: StepSpec, batch: Batch, tracker: Tracker) -> t
             loss, output = plain_loss(model, batch)
             if spec.autocast != "none":  # accelerate hands outputs on in float32
                 output.logits = output.logits.float()
-            return loss, [output]
+            return loss, [output] if spec.keeps_output else []
         if spec.loss == "frozen_head":
             return frozen_loss(model, batch, tracker), []
         return fused_loss(model, batch, tracker, on_card=spec.device == "cuda"), []

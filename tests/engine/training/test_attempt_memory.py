@@ -7,20 +7,35 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from engine import checkpoints
+from engine import carrying, checkpoints
+from engine.attempt_outcome import outcome_of, silent_oom
+from engine.control import send
 from engine.environment import child_environment, device_environment, worker_command
 from engine.event_log import EventReader, EventWriter
-from engine.events import AttemptStarted, Event, MemoryProbed, OomHit, StepLogged, TrainingEnded, WarningRaised
+from engine.events import (
+    AttemptStarted,
+    CheckpointSaved,
+    Event,
+    MemoryProbed,
+    OomHit,
+    StepLogged,
+    TrainingEnded,
+    TrainingPaused,
+    WarningRaised,
+)
 from engine.plan import Plan
 from engine.run_dir import RunDir
 from engine.training.attempt import Attempt
@@ -34,6 +49,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is d
 
 MIB = 2**20
 OUT_OF_MEMORY = 5
+WAIT_SECONDS = 60.0
+NO_PROBE = {"probe": False}
 HUGE = 12_000
 """Tokens of the row that does not fit. The others have at most 30."""
 
@@ -53,7 +70,14 @@ def add_huge_row(made: Any, split: str, num_tokens: int = HUGE) -> None:
 
 
 def attempt(made: Any, plan: Plan) -> int:
-    """One attempt under that plan, as the supervisor starts it; its exit code."""
+    """One attempt under that plan, as the supervisor starts it, to its end; its exit code."""
+    process = begin(made, plan)
+    _, errors = process.communicate()
+    assert process.returncode in (0, OUT_OF_MEMORY), errors[-4000:]
+    return process.returncode
+
+
+def begin(made: Any, plan: Plan) -> subprocess.Popen[str]:
     run: RunDir = made.run
     number = run.next_attempt()
     run.plan(number).write_text(json.dumps(plan.to_json()))
@@ -61,9 +85,26 @@ def attempt(made: Any, plan: Plan) -> int:
         device="cpu", uuid="", expandable_segments=False, is_capped=plan.enforce_limit
     )
     command = worker_command("engine.training.attempt", str(run.path), str(os.getpid()), str(number))
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=run.path, env=environment)
-    assert done.returncode in (0, OUT_OF_MEMORY), done.stderr[-4000:]
-    return done.returncode
+    return subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=run.path, env=environment
+    )
+
+
+def wait_for(made: Any, kind: type[Event]) -> Any:
+    """The first event of that kind, waited for."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline:
+        if found := told(made, kind):
+            return found[0]
+        time.sleep(0.05)
+    raise AssertionError(f"no {kind.__name__} in {WAIT_SECONDS:.0f} s")
+
+
+def lower_the_cap(pid: int) -> None:
+    """Below what the process uses: it keeps that, and gets nothing more."""
+    used = psutil.Process(pid).memory_info().data - 16 * MIB
+    _, hard = resource.prlimit(pid, resource.RLIMIT_DATA)
+    resource.prlimit(pid, resource.RLIMIT_DATA, (used, hard))
 
 
 def told(made: Any, kind: type[Event]) -> list[Any]:
@@ -167,6 +208,33 @@ def test_an_eval_that_runs_out_of_memory_keeps_the_step_it_was_for(rig: Callable
     (hit,) = told(made, OomHit)
     assert (hit.phase, hit.step) == ("eval", 3)
     assert checkpoints.steps(made.run.checkpoints) == [3]
+
+
+@pytest.mark.slow
+def test_a_save_that_runs_out_of_memory_keeps_the_last_checkpoint(rig: Callable[..., Any]) -> None:
+    """While the run is held up its cap is lowered from outside: saving then finds no room."""
+    made = rig(adapter={"r": 512}, training={"max_steps": 100_000, "save_steps": 100_000}, memory=NO_PROBE)
+    plan = capped(made.plan, 400 * MIB)
+    with begin(made, plan) as process:
+        wait_for(made, StepLogged)
+        send(made.run, "save")
+        saved = wait_for(made, CheckpointSaved).step
+        send(made.run, "pause")
+        step = wait_for(made, TrainingPaused).step
+        lower_the_cap(process.pid)
+        send(made.run, "save")
+        try:
+            exit_code = process.wait(WAIT_SECONDS)
+        finally:
+            process.kill()
+    # Which allocation fails decides how: Python raises, the writer of safetensors aborts the process.
+    oom = outcome_of(made.run, 1, exit_code).oom or silent_oom(made.run, 1, plan, exit_code, "")
+    assert oom is not None, exit_code
+    assert oom.cause == "cpu allocator"
+    kept = max(checkpoints.steps(made.run.checkpoints))
+    assert saved <= kept <= step
+    newest, passed_over = carrying.to_continue(made.run.checkpoints, made.plan)
+    assert (newest and newest.step, passed_over) == (kept, []), "whole, and of this plan"
 
 
 @pytest.mark.slow

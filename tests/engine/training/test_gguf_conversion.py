@@ -17,12 +17,13 @@ from transformers import AutoTokenizer
 from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
 
 from engine.bundled_models import BUNDLED_MODELS, bundled_file
+from engine.converted_models import MANIFEST, converted_folder
 from engine.errors import ModelError
 from engine.file_hashes import file_hashes
 from engine.gguf_header import ARCHITECTURES
 from engine.model_folder import check_folder, read_config
 from engine.run_dir import cache_dir
-from engine.training.gguf_conversion import MANIFEST, Conversion, convert
+from engine.training.gguf_conversion import Conversion, convert
 from engine.training.model_loading import load_model, load_tokenizer
 
 PROBES = Path(__file__).parents[2] / "recorded" / "tokenizer_probes.jsonl"
@@ -114,6 +115,15 @@ def test_the_second_conversion_is_served_without_touching_a_file(tiny: Path, tmp
     assert (first.from_cache, again.from_cache) == (False, True)
     assert again.folder == first.folder
     assert state_of(again.folder) == before
+
+
+def test_a_conversion_is_found_without_making_one(tiny: Path, tmp_path: Path) -> None:
+    assert converted_folder(tiny, tmp_path / "cache") is None
+    assert not (tmp_path / "cache").exists()
+    made = convert(tiny, tmp_path / "cache").folder
+    assert converted_folder(tiny, tmp_path / "cache") == made
+    (made / "tokenizer.json").unlink()
+    assert converted_folder(tiny, tmp_path / "cache") is None, "a damaged one is none"
 
 
 def test_the_weights_are_those_of_the_file_and_can_be_trained(tiny: Path, tmp_path: Path) -> None:
