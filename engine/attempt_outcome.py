@@ -5,23 +5,35 @@ Not here: what the supervisor does about it.
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
 
 from engine import errors
 from engine.event_log import EventReader
-from engine.events import OomHit, TrainingEnded, WorkerFailed
+from engine.events import (
+    AttemptStarted,
+    Event,
+    ModelLoaded,
+    OomHit,
+    StepLogged,
+    TrainingEnded,
+    TrainingStarted,
+    WorkerFailed,
+)
+from engine.plan import Plan
 from engine.run_dir import RunDir
 
-NUM_LOG_LINES = 30
+CRASHES = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`kind` is completed, stopped, out_of_memory, failed or killed."""
+    """`kind` is completed, stopped, out_of_memory, failed or killed. `oom`: what the attempt said of its OOM."""
 
     kind: str
     reason: str
     error: errors.FinetuiError
+    oom: OomHit | None = None
 
 
 def outcome_of(run: RunDir, worker: int | str, exit_code: int) -> Outcome:
@@ -30,25 +42,65 @@ def outcome_of(run: RunDir, worker: int | str, exit_code: int) -> Outcome:
     failed: WorkerFailed | None = None
     ended: TrainingEnded | None = None
     oom: OomHit | None = None
-    for stamped in EventReader(run.events).poll():
-        if stamped.writer != name:
-            continue
-        match stamped.event:
-            case WorkerFailed() as event:
+    for event in said_by(run, name):
+        match event:
+            case WorkerFailed():
                 failed = event
-            case TrainingEnded() as event:
+            case TrainingEnded():
                 ended = event
-            case OomHit() as event:
+            case OomHit():
                 oom = event
             case _:
                 pass
     if ended:
-        reason = oom.message if oom and ended.outcome == "out_of_memory" else ended.reason
-        return Outcome(ended.outcome, reason, died(run, name, exit_code))
+        oom = oom if ended.outcome == "out_of_memory" else None
+        return Outcome(ended.outcome, oom.message if oom else ended.reason, died(run, name, exit_code), oom)
     if failed and exit_code > 0:
         return Outcome("failed", failed.happened, as_error(failed))
     reason = f"The process was killed by signal {-exit_code}." if exit_code < 0 else f"It ended with {exit_code}."
     return Outcome("killed", reason, died(run, name, exit_code))
+
+
+def silent_oom(run: RunDir, attempt: int, plan: Plan, exit_code: int, testimony: str) -> OomHit | None:
+    """The OOM of an attempt that ended without a last word; None where nothing shows that it was one.
+
+    `testimony`: what shows that the kernel killed it for its memory, empty for nothing (`kernel_kills`).
+    """
+    phase, step = last_seen(run, attempt)
+    if exit_code == -signal.SIGKILL and testimony:
+        return OomHit(attempt=attempt, phase=phase, step=step, message=testimony, cause="host")
+    if crashed_under_cap(plan, exit_code):
+        crash = f"The process fell over ({signal.Signals(-exit_code).name}) under the run's memory cap."
+        return OomHit(attempt=attempt, phase=phase, step=step, message=crash, cause="cpu allocator")
+    return None
+
+
+def crashed_under_cap(plan: Plan, exit_code: int) -> bool:
+    """Whether a capped CPU attempt fell over in code that does not check its allocations."""
+    return plan.enforce_limit and plan.device == "cpu" and exit_code in CRASHES
+
+
+def last_seen(run: RunDir, attempt: int) -> tuple[str, int]:
+    """(phase, step) that an attempt was last heard of in: load, probe, first step or step."""
+    phase, step = "load", 0
+    for event in said_by(run, f"attempt-{attempt}"):
+        match event:
+            case AttemptStarted():
+                step = event.resumed_from_step
+            case ModelLoaded():
+                phase = "probe"
+            case TrainingStarted():
+                phase = "first step"
+            case StepLogged():
+                phase, step = "step", event.step
+            case _:
+                pass
+    return phase, step
+
+
+def said_by(run: RunDir, name: str) -> list[Event]:
+    """Every event of one worker, in order."""
+    return [stamped.event for stamped in EventReader(run.events).poll() if stamped.writer == name]
 
 
 def as_error(event: WorkerFailed) -> errors.FinetuiError:
@@ -61,7 +113,7 @@ def as_error(event: WorkerFailed) -> errors.FinetuiError:
 
 def died(run: RunDir, name: str, exit_code: int) -> errors.DiedError:
     how = f"was killed by signal {-exit_code}" if exit_code < 0 else f"ended with exit code {exit_code}"
-    hint = " Signal 9 without a word is often the kernel out of RAM." if exit_code == -9 else ""
+    hint = " Nothing shows that the kernel killed it for its memory." if exit_code == -signal.SIGKILL else ""
     return errors.DiedError(
         f"The process {name} {how} without saying why.",
         means=f"Checkpoints written before are intact.{hint}",

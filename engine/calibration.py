@@ -34,6 +34,8 @@ RHO_MIN, RHO_MAX = 0.9, 1.25
 MAX_SAMPLES = 20
 """Newest samples kept per key; older ones no longer say much."""
 MAX_KEYS = 200
+SIMILAR_SIZE = 3
+"""Models whose sizes differ by more than this factor reach different speeds."""
 EMULATED = " (emulated)"
 STATIC_TERMS = ("weights", "quantization overhead", "adapter", "optimizer state")
 """Terms that are counted; the others share what calibration adds."""
@@ -52,11 +54,15 @@ class CalibrationKey:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One measurement, `taken` in seconds since 1970. `flops` are the step's floating-point operations a second."""
+    """One measurement, `taken` in seconds since 1970. `flops` are the step's floating-point operations a second.
+
+    `num_parameters` is of the model whose speed it is: a small one keeps no device busy.
+    """
 
     taken: float
     rho: float | None = None
     flops: float | None = None
+    num_parameters: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +91,14 @@ def key_of(plan: Plan, prediction: str) -> CalibrationKey:
     return CalibrationKey(plan.device_name, step_versions(), method, plan.attn_implementation, prediction)
 
 
-def record(key: CalibrationKey, *, rho: float | None = None, flops: float | None = None) -> str:
+def record(
+    key: CalibrationKey, *, rho: float | None = None, flops: float | None = None, num_parameters: int | None = None
+) -> str:
     """Add one measurement; what had to be said about it, "" if nothing. Safe with several runs at once.
 
     A file that is damaged is put aside, and a disk that is full costs the sample, not the run.
     """
-    sample = Sample(time.time(), rho, flops)
+    sample = Sample(time.time(), rho, flops, num_parameters)
     try:
         with _locked():
             entries, problem = _read()
@@ -116,15 +124,17 @@ def record_measured(plan: Plan, event: MemoryMeasured) -> str:
     return record(key_of(plan, plan.memory.method), rho=event.rho * plan.memory.transient_scale)
 
 
-def record_speed(plan: Plan, flops: float) -> str:
-    """Keep the speed that steps of this plan reached, in floating-point operations a second."""
-    return record(key_of(plan, plan.memory.method if plan.memory else "closed form"), flops=flops)
+def record_speed(plan: Plan, flops: float, *, num_parameters: int) -> str:
+    """Keep the speed that steps of this plan reached: floating-point operations a second, with a model of that size."""
+    key = key_of(plan, plan.memory.method if plan.memory else "closed form")
+    return record(key, flops=flops, num_parameters=num_parameters)
 
 
-def lookup(plan: Plan, prediction: str) -> tuple[Calibration | None, str]:
+def lookup(plan: Plan, prediction: str, *, num_parameters: int | None = None) -> tuple[Calibration | None, str]:
     """(what was measured before under this plan's key, what has to be said about the file).
 
-    A card that is only planned for takes what was measured on a real one of its kind.
+    A card that is only planned for takes what was measured on a real one of its kind. Speeds count where the model
+    that reached them had about `num_parameters`.
     """
     entries, problem = _read()
     key = key_of(plan, prediction)
@@ -133,7 +143,7 @@ def lookup(plan: Plan, prediction: str) -> tuple[Calibration | None, str]:
     if not samples:
         return None, problem
     rhos = [sample.rho for sample in samples if sample.rho is not None and math.isfinite(sample.rho)]
-    speeds = [sample.flops for sample in samples if sample.flops]
+    speeds = [sample.flops for sample in samples if sample.flops and _alike(sample.num_parameters, num_parameters)]
     rho = min(max(statistics.median(rhos), RHO_MIN), RHO_MAX) if rhos else 1.0
     speed = statistics.median(speeds) if speeds else None
     return Calibration(rho, max(len(rhos), len(speeds)), max(sample.taken for sample in samples), speed), problem
@@ -145,7 +155,7 @@ def calibrated(predictor: Predictor) -> Predictor:
     def predict(plan: Plan) -> MemoryPrediction:
         memory = predictor(plan)
         found, problem = lookup(plan, memory.method)
-        if found is None:
+        if found is None or not found.num_runs:  # of some runs only the speed is known
             return replace(memory, calibration=problem) if problem else memory
         return scaled(memory, found)
 
@@ -187,6 +197,13 @@ def _scaled_terms(memory: MemoryPrediction, grown: int) -> tuple[tuple[str, int]
     return tuple((name, size + shares.get(name, 0)) for name, size in memory.terms)
 
 
+def _alike(one: int | None, other: int | None) -> bool:
+    """Whether models of so many parameters use a device alike."""
+    if not one or not other:
+        return False
+    return max(one, other) <= SIMILAR_SIZE * min(one, other)
+
+
 def _path() -> Path:
     return finetui_home() / FILE
 
@@ -219,5 +236,10 @@ def _key(raw: dict[str, Any]) -> CalibrationKey:
 
 
 def _sample(raw: dict[str, Any]) -> Sample:
-    rho, flops = raw["rho"], raw["flops"]
-    return Sample(float(raw["taken"]), None if rho is None else float(rho), None if flops is None else float(flops))
+    rho, flops, size = raw["rho"], raw["flops"], raw["num_parameters"]
+    return Sample(
+        float(raw["taken"]),
+        None if rho is None else float(rho),
+        None if flops is None else float(flops),
+        None if size is None else int(size),
+    )

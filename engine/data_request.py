@@ -58,7 +58,7 @@ def missing_rows(recipe: Recipe, base_dir: Path) -> DataError | None:
         here = sorted(path.name for path in Path.cwd().iterdir() if FILE_ENDING.search(path.name))
         there = f"Rows lying here: {', '.join(here[:8])}." if here else f"Name them: --set data.{field}=/path/to/rows"
         return DataError(
-            f"data.{field}: there is no {written} in {base_dir} or {Path.cwd()}.",
+            f"data.{field}: there is no {written} in {' or '.join(dict.fromkeys([str(base_dir), str(Path.cwd())]))}.",
             means="Relative paths count from the recipe's folder, then from the folder finetui is started in.",
             remedy=there,
         )

@@ -31,7 +31,14 @@ CPU_ALLOCATOR: dict[str, str] = {
 # glibc raises this limit by itself up to 32 MiB; activations below it then share one heap, whose holes go back to
 # nobody: LoRA steps whose tensors peaked at 708 to 1070 MiB needed 330 to 390 MiB more. Fixed, they need 77 to 88
 # more, for a fifth more CPU time.
-CAPPED_ALLOCATOR: dict[str, str] = {"MALLOC_MMAP_THRESHOLD_": "131072"}
+# oneDNN and torch's binding to it each keep 1,024 kernels with their scratch space, and every row length needs new
+# ones: a step with a new length added 30 MiB (257 MiB in 10 steps of a model of 39 MiB). With 8 kept by either it adds
+# none, the step takes as long, and the losses are the same to the last bit.
+CAPPED_ALLOCATOR: dict[str, str] = {
+    "MALLOC_MMAP_THRESHOLD_": "131072",
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "8",
+    "LRU_CACHE_CAPACITY": "8",
+}
 CPU_THREADS: dict[str, str] = {
     # How long libgomp's threads spin at a barrier before they sleep. Its default of 300,000 starves everyone
     # as soon as another process wants a core (10 tokens/s were seen on two cores); not to spin at all halves

@@ -33,7 +33,7 @@ def read_ram(root: Path = ROOT) -> Ram:
     """The machine's RAM, cut to the tightest control group above this process."""
     built_in, available = _machine_ram(root)
     total, note = built_in, ""
-    for group in _control_groups("memory", root):
+    for group in control_groups("memory", root):
         limit, used = _group_memory(group)
         if limit is None or limit >= built_in:
             continue
@@ -48,7 +48,7 @@ def read_ram(root: Path = ROOT) -> Ram:
 
 def _machine_ram(root: Path) -> tuple[int, int]:
     """Total and available bytes; from the kernel itself where it tells, which is Linux."""
-    told = dict(line.split(":", 1) for line in _lines(root / "proc/meminfo") if ":" in line)
+    told = dict(line.split(":", 1) for line in lines_of(root / "proc/meminfo") if ":" in line)
     if "MemTotal" in told and "MemAvailable" in told:
         return int(told["MemTotal"].split()[0]) * KIB, int(told["MemAvailable"].split()[0]) * KIB
     import psutil
@@ -63,7 +63,7 @@ def _group_memory(group: Path) -> tuple[int | None, int]:
     limits = [_number(group / name) for name in ("memory.max", "memory.high", "memory.limit_in_bytes")]
     limit = min((limit for limit in limits if limit is not None), default=None)
     used = _number(group / "memory.current") or _number(group / "memory.usage_in_bytes") or 0
-    statistics = dict(line.split()[:2] for line in _lines(group / "memory.stat") if len(line.split()) >= 2)
+    statistics = dict(line.split()[:2] for line in lines_of(group / "memory.stat") if len(line.split()) >= 2)
     cached = int(statistics.get("total_inactive_file") or statistics.get("inactive_file") or 0)
     return limit, max(used - cached, 0)
 
@@ -71,7 +71,7 @@ def _group_memory(group: Path) -> tuple[int | None, int]:
 def count_cores(root: Path = ROOT) -> int:
     """Cores this process may keep busy: its affinity mask, cut to the quota of every control group above."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    for group in _control_groups("cpu", root):
+    for group in control_groups("cpu", root):
         quota = _cpu_quota(group)
         if quota is not None:
             cores = min(cores, int(quota))
@@ -80,23 +80,23 @@ def count_cores(root: Path = ROOT) -> int:
 
 def _cpu_quota(group: Path) -> float | None:
     """Cores' worth of time per second, from cpu.max (version 2) or cfs_quota (version 1); None if unlimited."""
-    words = " ".join(_lines(group / "cpu.max")).split()
+    words = " ".join(lines_of(group / "cpu.max")).split()
     quota = int(words[0]) if len(words) == 2 and words[0].isdigit() else _number(group / "cpu.cfs_quota_us")
     period = int(words[1]) if len(words) == 2 and words[1].isdigit() else _number(group / "cpu.cfs_period_us")
     return quota / period if quota and period else None
 
 
-def _control_groups(controller: str, root: Path) -> Iterator[Path]:
+def control_groups(controller: str, root: Path = ROOT) -> Iterator[Path]:
     """The directories of this process's control groups, own first, then each one above it.
 
     Both versions can be mounted at once. A container without a namespace of its own sees a mount that
     begins below the path in /proc/self/cgroup, hence the mount's root is taken off that path.
     """
     own: dict[str, str] = {}
-    for line in _lines(root / "proc/self/cgroup"):
+    for line in lines_of(root / "proc/self/cgroup"):
         _, names, path = line.split(":", 2)
         own |= dict.fromkeys(names.split(",") if names else ["cgroup2"], path)
-    for line in _lines(root / "proc/self/mountinfo"):
+    for line in lines_of(root / "proc/self/mountinfo"):
         mount, _, kind = line.partition(" - ")
         kind_words, mount_words = kind.split(), mount.split()
         if not kind_words or kind_words[0] not in ("cgroup", "cgroup2"):
@@ -113,7 +113,7 @@ def _control_groups(controller: str, root: Path) -> Iterator[Path]:
 
 def cpu_name(root: Path = ROOT) -> str:
     """The processor as it calls itself, else its architecture."""
-    for line in _lines(root / "proc/cpuinfo"):
+    for line in lines_of(root / "proc/cpuinfo"):
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
@@ -121,7 +121,7 @@ def cpu_name(root: Path = ROOT) -> str:
 
 def cpu_flags(root: Path = ROOT) -> tuple[str, ...]:
     """Those of `CPU_FLAGS` that this processor has."""
-    for line in _lines(root / "proc/cpuinfo"):
+    for line in lines_of(root / "proc/cpuinfo"):
         if line.startswith(("flags", "Features")):
             present = set(line.partition(":")[2].split())
             return tuple(flag for flag in CPU_FLAGS if flag in present)
@@ -170,7 +170,7 @@ def _is_gpu(vendor: Path) -> bool:
     return _first(vendor.parent / "class").startswith("0x03")
 
 
-def _lines(path: Path) -> list[str]:
+def lines_of(path: Path) -> list[str]:
     """The file's lines; none where the kernel has no such file or forbids it, which is the usual case here."""
     try:
         return path.read_text(errors="replace").splitlines()
@@ -179,7 +179,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _first(path: Path) -> str:
-    return next(iter(_lines(path)), "").strip()
+    return next(iter(lines_of(path)), "").strip()
 
 
 def _number(path: Path) -> int | None:

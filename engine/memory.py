@@ -33,6 +33,10 @@ TIGHT_MARGIN = 0.05
 """Share of the capacity that must stay free for `fits`: 11 of 12 boundary runs on a T4 were judged right with it."""
 NF4_BLOCK = 64
 """4-bit weights that share a scale; bytes as bitsandbytes 0.50 lays them out, checked to the byte."""
+NF4_SAMPLE = 1 << 24
+"""Weights in a tensor large enough that its scales cost as much per weight as those of any other."""
+QUANTIZING_SHARE = 1.3
+"""Of the files' size, what they and the copies between 16 and 4 bits take: 1.26 with two layers of 4096 x 11008."""
 EIGHT_BIT_STATE_BYTES = 2.03
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 SCORE_BYTES = 15
@@ -64,14 +68,27 @@ def outside_bytes(device: str, compute_capability: tuple[int, int] | None) -> in
 def needed_bytes(plan: Plan, held_bytes: int, terms: tuple[tuple[str, int], ...]) -> int:
     """Smallest capacity for tensors that need `held_bytes`: of PyTorch's pool on a card, of RAM on a CPU.
 
-    Under a cap on a CPU the files of the weights count too while these are loaded into another type. They are taken to
-    hold 16 bits a weight, as nearly all published models do.
+    Under a cap on a CPU the files of the weights count too while these are loaded into another type.
     """
     if plan.device != "cpu":
         return held_bytes + outside_bytes(plan.device, plan.compute_capability)
-    weights = dict(terms).get("weights", 0)
-    files = 3.0 if plan.method == "qlora" else 0.5 if plan.dtype == "float32" else 0.0
-    return needed_on_cpu(held_bytes, load_bytes=int(weights * (1 + files)) if plan.enforce_limit else 0)
+    return needed_on_cpu(held_bytes, load_bytes=load_bytes(plan, terms) if plan.enforce_limit else 0)
+
+
+def load_bytes(plan: Plan, terms: tuple[tuple[str, int], ...]) -> int:
+    """What lies in a CPU's memory when the last weight is loaded, files in another type and copies included.
+
+    The files are taken to hold 16 bits a weight, as nearly all published models do; for 4 bits made of float32, which
+    a converted GGUF file may hold, as much as the plan's type.
+    """
+    sizes = dict(terms)
+    weights, overhead = sizes.get("weights", 0), sizes.get("quantization overhead", 0)
+    if plan.method == "qlora":
+        four_bit = overhead * NF4_SAMPLE / scale_bytes(NF4_SAMPLE, plan.double_quant)
+        others = max(weights - four_bit / 2, 0) / DTYPE_BYTES[plan.dtype]
+        files = max(QUANTIZING_SHARE * 2, DTYPE_BYTES[plan.dtype]) * (four_bit + others)
+        return int(weights + overhead + files)
+    return int(weights * 1.5) if plan.dtype == "float32" else weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

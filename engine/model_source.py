@@ -41,8 +41,10 @@ class ModelSource:
     nearest: tuple[str, ...] = ()
 
 
-def locate(name_or_path: str, *, base_dir: Path, revision: str | None = None) -> ModelSource:
+def locate(name_or_path: str, *, base_dir: Path, revision: str | None = None, complete: bool = True) -> ModelSource:
     """What `name_or_path` means here. No network; an existing local path wins over a hub id.
+
+    With `complete` off a folder needs its config.json only: enough to plan with, not to run.
 
     `base_dir` is the folder that relative paths start from. Raises ModelError for a path that does not exist
     (naming the nearest folders), a folder that is no complete model (naming the file that lacks), an unknown
@@ -53,7 +55,7 @@ def locate(name_or_path: str, *, base_dir: Path, revision: str | None = None) ->
     else:
         path = (base_dir / Path(name_or_path).expanduser()).absolute()
         if path.exists():
-            source = _local(name_or_path, path)
+            source = _local(name_or_path, path, complete=complete)
         elif _HUB_ID.fullmatch(name_or_path) and not name_or_path.lower().endswith(".gguf"):
             known = KNOWN_MODELS.get(name_or_path)
             licence = known.licence if known else None
@@ -124,9 +126,10 @@ def _check_bundled(name_or_path: str, path: Path) -> None:
         )
 
 
-def _local(name_or_path: str, path: Path) -> ModelSource:
+def _local(name_or_path: str, path: Path, *, complete: bool) -> ModelSource:
     if path.is_dir():
-        check_folder(path)
+        if complete:
+            check_folder(path)
         return ModelSource("folder", name_or_path, path)
     if path.suffix.lower() == ".gguf":
         _check_gguf_magic(path)

@@ -120,7 +120,8 @@ def config_of(recipe: Recipe, base_dir: Path) -> Mapping[str, Any] | None:
     model = recipe.model
     try:
         return fetch_config(
-            locate(model.name_or_path, base_dir=base_dir, revision=model.revision), offline=model.offline
+            locate(model.name_or_path, base_dir=base_dir, revision=model.revision, complete=False),
+            offline=model.offline,
         )
     except ModelError:
         return None

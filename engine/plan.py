@@ -18,6 +18,9 @@ from engine.recipe import Problem, Recipe, recipe_error
 from engine.row_lengths import RowLengths
 from engine.units import format_bytes, parse_bytes
 
+EAGER_ONLY = ("gemma2",)
+"""Families that sdpa cannot compute."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -122,7 +125,7 @@ def plan(
     if problems := machine_problems(recipe, hardware):
         raise recipe_error(problems)
     predictor = predictor or (closed_form(shape) if shape else None)
-    chosen = replace(_base(recipe, hardware), rows=rows)
+    chosen = replace(_with_eager(_base(recipe, hardware), recipe, shape), rows=rows)
     if predictor is None:
         chosen = replace(chosen, notes=(*chosen.notes, "memory is not predicted: the model's config is not here yet"))
     if recipe.training.gradient_checkpointing != "auto":
@@ -141,6 +144,18 @@ def plan(
         return _because(without, "gradient_checkpointing", why, prediction)
     why = f"without it the peak would be {format_bytes(prediction.peak_bytes)} of {format_bytes(chosen.capacity_bytes)}"
     return _because(on, "gradient_checkpointing", why, with_it)
+
+
+def _with_eager(chosen: Plan, recipe: Recipe, shape: ModelShape | None) -> Plan:
+    """transformers computes some families with eager attention only, and refuses them otherwise."""
+    if shape is None or shape.architecture not in EAGER_ONLY or recipe.model.attn_implementation != "auto":
+        return chosen
+    why = f"transformers has no other attention for {shape.architecture} here: it caps its scores"
+    kept = tuple(
+        (name, reason) for name, reason in chosen.reasons if name not in ("attn_implementation", "padding_free")
+    )
+    reasons = (*kept, ("attn_implementation", why), ("padding_free", "eager attention pads"))
+    return replace(chosen, attn_implementation="eager", padding_free=False, reasons=reasons)
 
 
 def machine_problems(recipe: Recipe, hardware: Hardware) -> list[Problem]:

@@ -20,6 +20,7 @@ import tomli_w
 from pydantic import BaseModel, Field, ValidationError
 
 from engine.errors import RecipeError
+from engine.ladder_faults import ladder_faults
 from engine.recipe_sections import (
     AdapterSection,
     DataSection,
@@ -167,12 +168,7 @@ def cross_problems(recipe: Recipe) -> list[Problem]:
         found.append(Problem("model.dtype", text, 'Use "auto" or "float32".'))
     if isinstance(adapter.target_modules, list) and not adapter.target_modules:
         found.append(Problem("adapter.target_modules", "names no layer.", 'Use "all-linear" or name some.'))
-    if recipe.memory.limit is not None:
-        try:
-            if parse_bytes(recipe.memory.limit) == 0:
-                found.append(Problem("memory.limit", "leaves nothing to train in.", 'Write it as "6GiB", or unset it.'))
-        except ValueError as fault:
-            found.append(Problem("memory.limit", f"{fault}", 'Write it as "6GiB".'))
+    found += _memory_problems(recipe)
     for field, pattern in (("answer_pattern", evaluation.answer_pattern), ("group_pattern", evaluation.group_pattern)):
         if pattern is not None and (fault_text := _pattern_fault(pattern)):
             found.append(Problem(f"evaluation.{field}", fault_text, "It needs one group in parentheses."))
@@ -196,6 +192,19 @@ def cross_problems(recipe: Recipe) -> list[Problem]:
                 "Set data.test_fraction or data.test_dataset, or evaluation.enabled = false.",
             )
         )
+    return found
+
+
+def _memory_problems(recipe: Recipe) -> list[Problem]:
+    """Faults of the ladder and of the memory cap."""
+    sections = (recipe.ladder, recipe.adapter, recipe.training, recipe.data)
+    found = [Problem(f"ladder.{field}", happened, remedy) for field, happened, remedy in ladder_faults(*sections)]
+    if recipe.memory.limit is not None:
+        try:
+            if parse_bytes(recipe.memory.limit) == 0:
+                found.append(Problem("memory.limit", "leaves nothing to train in.", 'Write it as "6GiB", or unset it.'))
+        except ValueError as fault:
+            found.append(Problem("memory.limit", f"{fault}", 'Write it as "6GiB".'))
     return found
 
 

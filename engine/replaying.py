@@ -6,18 +6,43 @@ the new run's own preparation stage, which has them in hand: it refuses. Not her
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from engine.errors import ChangedError, RunDirError
+from engine.plan import Plan
 from engine.recipe import Recipe
 from engine.run_dir import RunDir, read_json
+from engine.settling import settled
 from engine.starting import Prospect, versions
+
+
+def recipe_of(run: RunDir, overrides: Iterable[str] = ()) -> Recipe:
+    """What a replay of a run carries out: its recipe, starting where its ladder ended. Raises RecipeError."""
+    asked = Recipe.load(run.recipe)
+    last = last_plan(run)
+    if not last.rungs:
+        return Recipe.load(run.recipe, overrides=overrides)
+    return Recipe.parse(settled(asked, last).to_toml(), name=str(run.recipe), overrides=overrides)
+
+
+def last_plan(run: RunDir) -> Plan:
+    """The newest plan of a run. Raises RunDirError if it cannot be read."""
+    path = run.newest_plan_file()
+    try:
+        return Plan.from_json(read_json(path))
+    except ValueError as fault:
+        raise RunDirError(
+            f"{path} cannot be read: {fault}.",
+            means="Where the run's ladder ended cannot be told.",
+            remedy=f"Start anew from its recipe: finetui replay {run.recipe}",
+        ) from fault
 
 
 def differences(run: RunDir, found: Prospect) -> list[str]:
     """What differs by name between a recorded run and this machine now. Raises RunDirError if damaged."""
     try:
-        return _differences(read_json(run.manifest), Recipe.load(run.recipe), found)
+        return _differences(run, read_json(run.manifest), found)
     except (KeyError, TypeError, AttributeError) as fault:
         raise RunDirError(
             f"{run.manifest} is no manifest: {fault}.",
@@ -26,16 +51,20 @@ def differences(run: RunDir, found: Prospect) -> list[str]:
         ) from fault
 
 
-def _differences(then: dict[str, Any], before: Recipe, found: Prospect) -> list[str]:
+def _differences(run: RunDir, then: dict[str, Any], found: Prospect) -> list[str]:
     told = []
+    if rungs := last_plan(run).rungs:
+        told.append(f"its ladder ({', '.join(dict.fromkeys(rungs))}) is gone down from the start")
     for name, version in versions().items():
         if then["versions"].get(name) != version:
             told.append(f"{name} {version}, was {then['versions'].get(name)}: losses may differ in the last digits")
     if (then["device"], then["device_name"]) != (found.plan.device, found.plan.device_name):
         told.append(f"device {found.plan.device_name}, was {then['device_name']}: losses will differ slightly")
-    if then["recipe_sha256"] != found.recipe.sha256():
-        changed = ", ".join(changed_fields(before, found.recipe)) or "an edited recipe.toml"
-        told.append(f"the recipe ({changed}): the result will differ")
+    changed = changed_fields(recipe_of(run), found.recipe)
+    if then["recipe_sha256"] != Recipe.load(run.recipe).sha256():
+        changed.append("an edited recipe.toml")
+    if changed:
+        told.append(f"the recipe ({', '.join(changed)}): the result will differ")
     if then["hardware"].get("num_cores") != found.hardware.num_cores:
         told.append(f"{found.hardware.num_cores} cores, was {then['hardware'].get('num_cores')}: sums may round apart")
     return told

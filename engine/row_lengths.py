@@ -30,10 +30,13 @@ class RowLengths:
         return RowLengths(tuple(counted[:MAX_KEPT]), len(counted), sum(tokens for tokens, _ in counted))
 
     def batch(self, num_rows: int, max_length: int) -> tuple[tuple[int, int], ...]:
-        """(tokens, trained tokens) of the rows of the largest micro-batch, cut at `max_length`."""
+        """(tokens, trained tokens) of the rows of the largest micro-batch, cut at `max_length`.
+
+        A micro-batch cannot hold more rows than there are.
+        """
+        num_rows = min(num_rows, self.num_rows)
         taken = [*self.longest[:num_rows]]
-        if num_rows <= self.num_rows:
-            taken += [self.longest[-1]] * (num_rows - len(taken))
+        taken += [self.longest[-1]] * (num_rows - len(taken))
         return tuple((min(tokens, max_length), min(trained, tokens, max_length)) for tokens, trained in taken)
 
     def to_json(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Every path and every atomic write of a run's folder. Nothing else builds such a path.
 
 recipe.toml  plan-N.json  manifest.json     what was asked, what was resolved, from what
+settled.toml                                the recipe that starts at the plan training ended with
 supervisor.json  heartbeat  supervisor.lock who is in charge
 events/*.jsonl  log/*.txt  control/         what happened; tracebacks; commands
 model.json  dataset/                        the prepared inputs, dataset/prepared.json written last
@@ -91,6 +92,10 @@ class RunDir:
         return self.path / "recipe.toml"
 
     @property
+    def settled(self) -> Path:
+        return self.path / "settled.toml"
+
+    @property
     def manifest(self) -> Path:
         return self.path / "manifest.json"
 
@@ -156,6 +161,10 @@ class RunDir:
 
     def plan(self, number: int) -> Path:
         return self.path / f"plan-{number}.json"
+
+    def newest_plan_file(self) -> Path:
+        """The plan that attempts follow now. Raises RunDirError when there is none."""
+        return self.plan(self.latest_plan_number())
 
     def latest_plan_number(self) -> int:
         """The highest N of `plan-N.json`. Raises RunDirError when there is none."""

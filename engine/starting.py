@@ -19,6 +19,7 @@ from typing import Any
 from engine.data_request import missing_rows
 from engine.errors import DataError, ModelError, RecipeError, RunDirError
 from engine.hardware import Hardware
+from engine.model_folder import folder_fault
 from engine.model_shape import ModelShape, model_shape
 from engine.model_source import fetch_config, locate
 from engine.plan import Plan, plan
@@ -76,8 +77,10 @@ def shape_for(recipe: Recipe, base_dir: Path) -> tuple[ModelShape | None, tuple[
     no shape: the preparation stage meets the same obstacle with all its means and reports it.
     """
     model = recipe.model
-    source = locate(model.name_or_path, base_dir=base_dir, revision=model.revision)
+    source = locate(model.name_or_path, base_dir=base_dir, revision=model.revision, complete=False)
     notes = (source.note,) if source.note else ()
+    if source.kind == "folder" and source.path is not None and (fault := folder_fault(source.path)):
+        notes = (*notes, f"{fault.happened} A run is refused until then.")
     try:
         config = fetch_config(source, offline=model.offline)
     except ModelError as fault:
@@ -112,13 +115,14 @@ def with_absolute_paths(recipe: Recipe, base_dir: Path) -> Recipe:
     return Recipe.from_values(values)
 
 
-def create_run(found: Prospect, *, name: str, rungs_from: Plan | None = None) -> RunDir:
-    """Make the run folder: recipe, first plan, manifest. Raises RunDirError when there is no room.
+def create_run(found: Prospect, *, name: str) -> RunDir:
+    """Make the run folder: recipe, first plan, manifest.
 
-    `rungs_from` is the last plan of a replayed run: the new run starts where that ladder ended.
+    Raises RunDirError when there is no room, ModelError when the model's folder is not complete.
     """
     if found.recipe.export.to:
         raise recipe_error([export_problem(found.recipe)])
+    locate(found.recipe.model.name_or_path, base_dir=Path.cwd())  # a plan needs less of a folder than a run
     root = Path(found.recipe.run.root or finetui_home() / "runs")
     run = RunDir.create(root, found.recipe.run.name or name)
     free = shutil.disk_usage(run.path).free
@@ -129,10 +133,9 @@ def create_run(found: Prospect, *, name: str, rungs_from: Plan | None = None) ->
             means="The run was not started.",
             remedy="Free space there, or choose another place with FINETUI_HOME or --set run.root=/some/folder.",
         )
-    first = found.plan if rungs_from is None else dataclasses.replace(rungs_from, reasons=found.plan.reasons)
     write_atomic(run.recipe, found.recipe.to_toml())
-    write_atomic(run.plan(1), json.dumps(first.to_json(), indent=1))
-    write_atomic(run.manifest, json.dumps(manifest(found, first), indent=1))
+    write_atomic(run.plan(1), json.dumps(found.plan.to_json(), indent=1))
+    write_atomic(run.manifest, json.dumps(manifest(found), indent=1))
     return run
 
 
@@ -145,15 +148,15 @@ def export_problem(recipe: Recipe) -> Problem:
     )
 
 
-def manifest(found: Prospect, first: Plan) -> dict[str, Any]:
+def manifest(found: Prospect) -> dict[str, Any]:
     """From what the run was made. Hashes of model and rows join it once they are ready (model.json, prepared.json)."""
     return {
         "version": MANIFEST_VERSION,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "recipe_sha256": found.recipe.sha256(),
         "seed": found.recipe.training.seed,
-        "device": first.device,
-        "device_name": first.device_name,
+        "device": found.plan.device,
+        "device_name": found.plan.device_name,
         "versions": versions(),
         "hardware": found.hardware.to_json(),
         "git": git_state(Path.cwd()),

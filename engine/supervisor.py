@@ -18,15 +18,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine import checkpoints, control
-from engine.attempt_outcome import Outcome, outcome_of
+from engine.attempt_outcome import Outcome, outcome_of, silent_oom
+from engine.climbing import Climber
 from engine.environment import child_environment, device_environment, worker_command
-from engine.errors import ModelError, OutOfMemoryError, RunDirError, StoppedError
+from engine.errors import OutOfMemoryError, RunDirError, StoppedError
 from engine.event_log import EventWriter
 from engine.events import (
     AttemptEnded,
     CommandAcknowledged,
+    OomHit,
     RunFinished,
-    RungTaken,
     RunStarted,
     RunStopped,
     StageFinished,
@@ -34,14 +35,12 @@ from engine.events import (
     WarningRaised,
 )
 from engine.hardware import Hardware
-from engine.ladder import next_plan
+from engine.kernel_kills import Witness, volunteer
 from engine.launcher import kill_group
 from engine.liveness import HEARTBEAT_SECONDS, ProcessIdentity, announce, beat, take_lock
-from engine.memory import closed_form
-from engine.model_shape import ModelShape, model_shape
-from engine.plan import Plan, plan
+from engine.memory_refusals import REMEDIES, exhausted
+from engine.plan import Plan
 from engine.recipe import Recipe
-from engine.recipe_sections import LadderSection
 from engine.run_dir import RunDir, read_json, write_atomic
 from engine.worker_edge import at_run_edge
 
@@ -61,6 +60,8 @@ class Supervisor:
     started: float = field(default_factory=time.monotonic)
     stop_requests: int = 0
     stopping_since: float | None = None
+    testimony: str = ""
+    """What shows that the kernel killed the last worker for its memory; empty for nothing."""
     _last_beat: float = 0.0
 
     def supervise(self) -> int:
@@ -78,13 +79,15 @@ class Supervisor:
         )
         try:
             self.end_orphan()
+            climber = Climber(self.run, self.writer, recipe, self.keep_going)
             if not self.run.prepared.exists():
+                climber.refuse_hopeless()
                 self.stage("prepare", "engine.training.prepare")
-            self.complete_record(recipe)
+            self.complete_record(climber)
             if not (self.run.adapter / checkpoints.MANIFEST).exists():
-                self.train(recipe.ladder)
+                self.train(climber)
             if recipe.evaluation.enabled and not (self.run.answers / "done.json").exists():
-                self.stage("evaluate", "engine.evaluation.worker", self.newest_plan())
+                self.stage("evaluate", "engine.evaluation.worker", climber.newest_plan())
         except StoppedError as stopped:
             step = self.newest_step()
             self.writer.write(RunStopped(kept=stopped.means, step=step))
@@ -104,81 +107,67 @@ class Supervisor:
                 break
             outcome = outcome_of(self.run, name, exit_code)
             if outcome.kind != "killed" or not tries_left:
-                raise outcome.error
+                raise out_of_ram(name, self.testimony) if self.testimony else outcome.error
             self.writer.write(WarningRaised(text=f"{name}: {outcome.reason} Starting it again."))
         self.writer.write(StageFinished(stage=name, seconds=round(time.monotonic() - started, 2)))
 
-    def complete_record(self, recipe: Recipe) -> None:
+    def complete_record(self, climber: Climber) -> None:
         """Put into plan and manifest what is known only now that model and rows are here."""
         record = read_json(self.run.manifest)
         if "rows" in record:
             return
-        first = Plan.from_json(read_json(self.run.plan(1)))
-        if first.memory is None and (shape := self.shape()):
-            first = plan(recipe, Hardware.from_json(record["hardware"]), shape)
-            write_atomic(self.run.plan(1), json.dumps(first.to_json(), indent=1))
-        record |= {"plan": first.to_json(), "model": read_json(self.run.model), "rows": read_json(self.run.prepared)}
+        prepared = read_json(self.run.prepared)
+        first = climber.complete_first_plan(Hardware.from_json(record["hardware"]), prepared)
+        record |= {"plan": first.to_json(), "model": read_json(self.run.model), "rows": prepared}
         write_atomic(self.run.manifest, json.dumps(record, indent=1))
 
-    def train(self, limits: LadderSection) -> None:
+    def train(self, climber: Climber) -> None:
         """Attempts, one fresh process each, until one completes or nothing is left to try."""
         started = time.monotonic()
         self.writer.write(StageStarted(stage="train"))
+        climber.before_attempts()
+        limits = climber.recipe.ladder
         restarts, last_step, num_attempts = 0, -1, 0
         while True:
-            number = self.run.latest_plan_number()
-            current = self.newest_plan()
-            attempt = self.run.next_attempt()
-            num_attempts += 1
-            exit_code = self.watch(
-                "engine.training.attempt", f"attempt-{attempt}", str(attempt), claims=("abort",), plan=current
-            )
-            outcome = outcome_of(self.run, attempt, exit_code)
-            self.writer.write(AttemptEnded(attempt=attempt, outcome=outcome.kind, exit_code=exit_code))
+            attempt, num_attempts = self.run.next_attempt(), num_attempts + 1
+            current = climber.newest_plan()
+            outcome, oom = self.attempt(attempt, current)
+            climber.learn_from(attempt, current)
             if outcome.kind == "completed":
                 break
             if outcome.kind == "stopped" or self.stop_requests:
                 raise StoppedError("The run was stopped.", means=self.kept())
             if outcome.kind == "failed":
                 raise outcome.error
-            if outcome.kind == "out_of_memory" or crashed_under_cap(current, exit_code):
+            if oom is not None:
                 if num_attempts >= limits.max_attempts:
-                    raise out_of_memory(current, outcome, f"{num_attempts} attempts were made")
-                self.climb_down(current, number, limits, outcome)
+                    why = f"{num_attempts} attempts were made"
+                    raise exhausted(current, why, oom.message, oom.cause, (), limits)
+                climber.climb_down(oom)
                 continue
             step = self.newest_step()
             restarts, last_step = (restarts + 1, step) if step <= last_step else (1, step)
             if restarts > MAX_RESTARTS_WITHOUT_PROGRESS:
                 raise outcome.error
             self.writer.write(WarningRaised(text=f"{outcome.reason} Starting again from {self.kept()}."))
+        climber.settle()
         self.writer.write(StageFinished(stage="train", seconds=round(time.monotonic() - started, 2)))
 
-    def climb_down(self, failed: Plan, number: int, limits: LadderSection, outcome: Outcome) -> None:
-        """Write the next plan, or raise OutOfMemoryError when no rung is left."""
-        shape = self.shape()
-        found = next_plan(failed, limits, closed_form(shape) if shape else None)
-        if found is None:
-            raise out_of_memory(failed, outcome, "no rung of the ladder is left")
-        changed, rungs = found
-        path = self.run.plan(number + 1)
-        write_atomic(path, json.dumps(changed.to_json(), indent=1))
-        newest, _ = checkpoints.newest(self.run.checkpoints, changed.checkpoint_key())
-        if newest:
-            kept = f"continues from step {newest.step}"
-        elif self.newest_step():
-            kept = "starts again at step 0: the plan's shape changed"
-        else:
-            kept = "starts at step 0: no checkpoint yet"
-        for rung in rungs:
-            self.writer.write(
-                RungTaken(
-                    rung=rung.name,
-                    cost=rung.cost,
-                    changes_objective=rung.changes_objective,
-                    plan_file=path.name,
-                    kept=kept,
-                )
-            )
+    def attempt(self, number: int, plan: Plan) -> tuple[Outcome, OomHit | None]:
+        """One attempt to its end: how it ended, and the OOM it ended with, also one that it could not tell of."""
+        module, name = "engine.training.attempt", f"attempt-{number}"
+        exit_code = self.watch(module, name, str(number), claims=("abort",), plan=plan)
+        outcome = outcome_of(self.run, number, exit_code)
+        oom = outcome.oom
+        if outcome.kind == "killed" and not self.stop_requests:
+            oom = silent_oom(self.run, number, plan, exit_code, self.testimony)
+            if oom is not None:
+                self.writer.write(oom)
+        elif outcome.kind == "out_of_memory" and oom is None:
+            oom = OomHit(attempt=number, phase="step", step=self.newest_step(), message=outcome.reason)
+        kind = "out_of_memory" if oom else outcome.kind
+        self.writer.write(AttemptEnded(attempt=number, outcome=kind, exit_code=exit_code))
+        return outcome, oom
 
     def watch(self, module: str, name: str, *arguments: str, claims: tuple[str, ...], plan: Plan | None = None) -> int:
         """Start a worker, keep the heartbeat, pass on stops; its exit code (negative for a signal)."""
@@ -190,7 +179,7 @@ class Supervisor:
                 device=plan.device,
                 uuid=plan.device_uuid,
                 expandable_segments=plan.expandable_segments,
-                is_capped=plan.enforce_limit,
+                is_capped=plan.enforce_limit or bool(plan.rungs),  # where memory was short nothing is held back
             )
         with self.run.log_file(name).open("ab") as log:
             process = subprocess.Popen(
@@ -203,9 +192,12 @@ class Supervisor:
                 env=environment,
             )
         ProcessIdentity.of(process.pid).write(self.run.worker)
+        volunteer(process.pid)
+        witness = Witness(process.pid)
         passed_on = 0
         while (exit_code := process.poll()) is None:
             self.keep_beating()
+            witness.look()
             self.obey(claims)
             if self.stop_requests > passed_on:
                 kill_group(process.pid, signal.SIGKILL if self.stop_requests > 1 else signal.SIGTERM)
@@ -214,6 +206,7 @@ class Supervisor:
                 kill_group(process.pid, signal.SIGKILL)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(POLL_SECONDS)
+        self.testimony = witness.testimony() if exit_code == -signal.SIGKILL else ""
         kill_group(process.pid, signal.SIGKILL)  # helpers a worker may have left behind
         return exit_code
 
@@ -233,6 +226,13 @@ class Supervisor:
             if time.monotonic() > deadline or self.stop_requests:
                 kill_group(orphan.pid, signal.SIGKILL)
             time.sleep(POLL_SECONDS)
+
+    def keep_going(self) -> None:
+        """While a prediction is made: beat, and honour a stop. Raises StoppedError."""
+        self.keep_beating()
+        self.obey(("abort", "stop"))
+        if self.stop_requests:
+            raise StoppedError("The run was stopped.", means=self.kept())
 
     def keep_beating(self) -> None:
         if time.monotonic() - self._last_beat > HEARTBEAT_SECONDS:
@@ -261,9 +261,6 @@ class Supervisor:
         self.stop_requests += 1
         self.stopping_since = self.stopping_since or time.monotonic()
 
-    def newest_plan(self) -> Plan:
-        return Plan.from_json(read_json(self.run.plan(self.run.latest_plan_number())))
-
     def newest_step(self) -> int:
         return max(checkpoints.steps(self.run.checkpoints), default=0)
 
@@ -275,25 +272,13 @@ class Supervisor:
             return f"the checkpoint of step {step}"
         return "the prepared rows" if self.run.prepared.exists() else "nothing"
 
-    def shape(self) -> ModelShape | None:
-        config = self.run.model_config
-        with contextlib.suppress(ModelError):  # of a family whose memory nobody has worked out
-            return model_shape(read_json(config)) if config.exists() else None
-        return None
 
-
-def crashed_under_cap(plan: Plan, exit_code: int) -> bool:
-    """Whether a capped CPU attempt fell over in code that does not check its allocations."""
-    crashes = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS)
-    return plan.enforce_limit and plan.device == "cpu" and exit_code in crashes
-
-
-def out_of_memory(plan: Plan, outcome: Outcome, why: str) -> OutOfMemoryError:
-    taken = ", ".join(plan.rungs) or "none"
+def out_of_ram(worker: str, testimony: str) -> OutOfMemoryError:
+    """The kernel killed a worker that has no ladder to go down."""
     return OutOfMemoryError(
-        f"Out of memory, and {why}: {outcome.reason}",
-        means=f"Rungs taken: {taken}.",
-        remedy="Allow costly rungs (ladder.costly), choose a smaller model, or give the run more memory.",
+        f"The process {worker} was killed for lack of RAM: {testimony}",
+        means="What was finished before is intact.",
+        remedy=REMEDIES["host"],
     )
 
 

@@ -86,13 +86,15 @@ def _(event: ev.TrainingStarted, _state: RunState) -> list[str]:
 
 @_lines.register
 def _(event: ev.StepLogged, state: RunState) -> list[str]:
-    memory = event.allocated_bytes if event.allocated_bytes is not None else event.rss_bytes
+    # Resident memory counts the libraries too; only a card tells what tensors alone take.
+    kind, memory = ("RSS", event.rss_bytes) if event.allocated_bytes is None else ("mem", event.allocated_bytes)
     width = len(str(event.max_steps))
     eta = format_seconds(state.eta_seconds) if state.eta_seconds is not None else "?"
     return [
         (
             f"step {event.step:>{width}}/{event.max_steps}  loss {event.loss:7.4f}  lr {event.learning_rate:.2e}  "
-            f"{event.num_tokens / max(event.step_seconds, 1e-9):7,.0f} tok/s  {format_bytes(memory):>9}  eta {eta}"
+            f"{event.num_tokens / max(event.step_seconds, 1e-9):7,.0f} tok/s  {kind} {format_bytes(memory):>9}  "
+            f"eta {eta}"
         )
     ]
 
@@ -123,14 +125,52 @@ def _(event: ev.TrainingContinued, _state: RunState) -> list[str]:
 
 
 @_lines.register
+def _(event: ev.MemoryPredicted, _state: RunState) -> list[str]:
+    after = f", {event.calibration}" if event.calibration else ""
+    return [
+        (
+            f"   memory: {format_bytes(event.peak_bytes)} predicted ({event.method}{after}); needs "
+            f"{format_bytes(event.needed_bytes)}, {format_bytes(event.capacity_bytes)} may be used: {event.verdict}"
+        )
+    ]
+
+
+@_lines.register
+def _(event: ev.MemoryProbed, _state: RunState) -> list[str]:
+    predicted = f"; {format_bytes(event.predicted_bytes)} predicted" if event.predicted_bytes is not None else ""
+    took = format_seconds(event.seconds)
+    return [f"   memory: the longest rows took {format_bytes(event.peak_bytes)}{predicted} (probe, {took})"]
+
+
+@_lines.register
+def _(event: ev.MemoryMeasured, _state: RunState) -> list[str]:
+    predicted = f"; {format_bytes(event.predicted_bytes)} predicted" if event.predicted_bytes is not None else ""
+    return [f"   memory: {format_bytes(event.peak_bytes)} used by step {event.step}{predicted}"]
+
+
+@_lines.register
 def _(event: ev.OomHit, _state: RunState) -> list[str]:
-    return [f"!! out of memory ({event.phase}, after step {event.step}): {event.message}"]
+    cause = f", {event.cause}" if event.cause else ""
+    return [f"!! out of memory ({event.phase}, after step {event.step}{cause}): {event.message}"]
 
 
 @_lines.register
 def _(event: ev.RungTaken, _state: RunState) -> list[str]:
     costly = "; changes what is learned" if event.changes_objective else ""
-    return [f"   ladder: {event.rung} ({event.cost}{costly}); {event.kept}"]
+    return [f"   ladder: {event.rung}{_saved(event)} ({event.cost}{costly}; {event.why}); {event.kept}"]
+
+
+@_lines.register
+def _(event: ev.WeightsCarried, _state: RunState) -> list[str]:
+    before, after = event.eval_loss_before, event.eval_loss_after
+    losses = "" if after is None else f"; eval loss {'?' if before is None else f'{before:.4f}'} -> {after:.4f}"
+    kept = "" if event.optimizer_kept else f"; the optimizer starts anew, {event.warmup_steps} steps of warm-up"
+    return [
+        (
+            f"   weights of step {event.step} carried over ({', '.join(event.changes)}): "
+            f"relative error {event.error:.2g}{losses}{kept}"
+        )
+    ]
 
 
 @_lines.register
@@ -202,12 +242,23 @@ def result_table(state: RunState) -> list[str]:
     return table + [row(name, [f"{value:.3f}" for value in values], "") for name, values in others]
 
 
+def _saved(event: ev.RungTaken) -> str:
+    """The predicted peaks before and after a rung, empty where nothing was predicted."""
+    if event.before_bytes is None or event.after_bytes is None:
+        return ""
+    return f", {format_bytes(event.before_bytes)} -> {format_bytes(event.after_bytes)}"
+
+
 def next_steps(state: RunState, folder: str, seconds: float, program: str) -> list[str]:
     told = [f"run {state.run} finished in {format_seconds(seconds)}."]
     if state.adapter:
         told.append(f"Result: {folder}/{state.adapter.path}" + (f"  (on {state.model.folder})" if state.model else ""))
     if state.scores:
         told.append(f"Answers, row by row: {folder}/answers/")
+    if state.settled and state.settled.rungs:
+        rungs = ", ".join(dict.fromkeys(state.settled.rungs))
+        told.append(f"Memory was short, so the ladder took {rungs}. The recipe that starts there:")
+        told.append(f"  {folder}/{state.settled.path}")
     return [
         *told,
         "Next:",
@@ -231,7 +282,8 @@ def status_lines(state: RunState, alive: str, folder: str) -> list[str]:
         told.append(f"  eta         {format_seconds(state.eta_seconds)}")
     if state.checkpoint:
         told.append(f"  checkpoint  step {state.checkpoint.step}, {format_bytes(state.checkpoint.num_bytes)}")
-    told += [f"  rung        {rung.rung}: {rung.cost}" for rung in state.rungs]
+    told += _memory_status(state)
+    told += [f"  rung        {rung.rung}{_saved(rung)}: {rung.cost}; {rung.kept}" for rung in state.rungs]
     told += [f"  warning     {warning}" for warning in state.warnings[-3:]]
     told += [f"  {s.title:<28} {_share(s.num_correct, s.num_rows)} of {s.num_rows} rows exact" for s in state.scores]
     if isinstance(state.final, ev.RunFailed):
@@ -240,6 +292,21 @@ def status_lines(state: RunState, alive: str, folder: str) -> list[str]:
         told.append(f"  go on       finetui resume {state.run}")
     told.append(f"  folder      {folder}")
     return [printable(line) for line in told]
+
+
+def _memory_status(state: RunState) -> list[str]:
+    """Predicted, probed and running peak of the present plan, and how often memory ran out."""
+    peaks = [
+        f"{word} {format_bytes(event.peak_bytes)}"
+        for word, event in (("predicted", state.predicted), ("probe", state.probed), ("now", state.measured))
+        if event is not None
+    ]
+    told = [f"  memory      {', '.join(peaks)}"] if peaks else []
+    if state.ooms:
+        last = state.ooms[-1]
+        times = f"{len(state.ooms)} times, last" if len(state.ooms) > 1 else "once,"
+        told.append(f"  ran out     {times} in {last.phase} after step {last.step}")
+    return told
 
 
 def ago(then: float | None) -> str:

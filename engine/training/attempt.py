@@ -25,7 +25,7 @@ from engine.recipe import Recipe
 from engine.run_dir import RunDir, read_json
 from engine.training.building import build
 from engine.training.callbacks import RunCallback
-from engine.training.capping import Reserve, settle
+from engine.training.capping import Reserve, probe_margin, settle
 from engine.training.carry_over import carry_over
 from engine.training.out_of_memory import OutOfMemory, Raised, disk_full, forget_frames, is_disk_full, out_of_memory
 from engine.training.probe import allocated_bytes, check_loaded, probe
@@ -93,7 +93,9 @@ class Attempt:
             return 0
         if trainer.eval_dataset is not None and callback.evaluated_at != trainer.state.global_step:
             trainer.evaluate()
+        trainer.save_now()
         callback.enter("save")
+        trainer.let_go_of_optimizer()
         self.writer.write(save_result(self.run, trainer.model, trainer.processing_class))
         self.writer.write(TrainingEnded(outcome="completed", step=trainer.state.global_step))
         return 0
@@ -103,7 +105,9 @@ class Attempt:
         if self.plan.memory and (warning := check_loaded(allocated_bytes(trainer), self.plan.memory)):
             self.writer.write(WarningRaised(text=warning))
         folder = self.run.checkpoints / checkpoints.STAGING / "probe"
+        margin = probe_margin(self.plan)
         probed = probe(trainer, self.plan.memory, folder, attempt=self.number)
+        margin.give_up()
         self.writer.write(probed)
         callback.on_probed(probed)
 

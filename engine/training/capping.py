@@ -15,6 +15,8 @@ from engine.plan import Plan
 
 RESERVE_BYTES = 64 * 2**20
 """Given up when memory runs out, so that the checkpoint can be written. Untouched pages: they cost no RAM."""
+PROBE_MARGIN_BYTES = 24 * 2**20
+"""Kept from the probe: threads and kernels that come later took 12 MiB more in the step than in the probe before it."""
 
 
 class Reserve:
@@ -25,6 +27,11 @@ class Reserve:
 
     def give_up(self) -> None:
         self._held = None
+
+
+def probe_margin(plan: Plan) -> Reserve:
+    """What a probe must leave, so that a plan that passes it does not run out a moment later."""
+    return Reserve(PROBE_MARGIN_BYTES if plan.enforce_limit and plan.device == "cpu" else 0)
 
 
 def settle(plan: Plan) -> Reserve:

@@ -36,22 +36,26 @@ def probe(trainer: RunTrainer, prediction: MemoryPrediction | None, folder: Path
 
     Raises whatever an allocator or the disk raises.
     """
-    loaded = static = allocated_bytes(trainer)
-    with _untouched(trainer), Meter(_device(trainer)) as meter:
-        try:
-            _step(trainer, meter)
-            static = allocated_bytes(trainer)
-            if trainer.eval_dataset is not None:
-                meter.enter("eval")
-                rows = longest(trainer.eval_dataset, trainer.args.per_device_eval_batch_size)
-                trainer.mean_loss([trainer.data_collator(rows)])
-            meter.enter("save")
-            trainer.save_model(str(folder), _internal_call=True)
-            torch.save(trainer.optimizer.state_dict(), folder / "optimizer.pt")
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    found = meter.measured(None)
-    return _event(found, prediction, loaded, static, attempt)
+    loaded = allocated_bytes(trainer)
+    with _untouched(trainer):
+        static = allocated_bytes(trainer)
+        with Meter(_device(trainer)) as meter:
+            _measured(trainer, meter, folder)
+    return _event(meter.measured(None), prediction, loaded, static, attempt)
+
+
+def _measured(trainer: RunTrainer, meter: Meter, folder: Path) -> None:
+    try:
+        _step(trainer, meter)
+        if trainer.eval_dataset is not None:
+            meter.enter("eval")
+            rows = longest(trainer.eval_dataset, trainer.args.per_device_eval_batch_size)
+            trainer.mean_loss([trainer.data_collator(rows)])
+        meter.enter("save")
+        trainer.save_model(str(folder), _internal_call=True)
+        torch.save(trainer.optimizer.state_dict(), folder / "optimizer.pt")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_loaded(allocated: int, prediction: MemoryPrediction) -> str:
@@ -130,6 +134,7 @@ def _untouched(trainer: RunTrainer) -> Iterator[None]:
             group["lr"], group["weight_decay"] = 0.0, 0.0
         _, trainer.optimizer = accelerator.prepare(trainer.model, optimizer)
         del optimizer
+        _fill_state(trainer)
         yield
     finally:
         trainer.model.zero_grad()
@@ -141,6 +146,15 @@ def _untouched(trainer: RunTrainer) -> Iterator[None]:
         random_states.restore()
 
 
+def _fill_state(trainer: RunTrainer) -> None:
+    """Make the optimizer's state: it lies there from the second step on, and the first alone takes less."""
+    for parameter in trainer.model.parameters():
+        if parameter.requires_grad:
+            parameter.grad = torch.zeros_like(parameter)
+    trainer.optimizer.step()
+    trainer.model.zero_grad()
+
+
 def _device(trainer: RunTrainer) -> str:
     return "cpu" if trainer.args.device.type == "cpu" else str(trainer.args.device)
 
@@ -148,7 +162,7 @@ def _device(trainer: RunTrainer) -> str:
 def _event(
     found: Measured[None], prediction: MemoryPrediction | None, loaded: int, static: int, attempt: int
 ) -> MemoryProbed:
-    before = loaded if found.allocated_before_bytes is None else found.allocated_before_bytes
+    before = static if found.allocated_before_bytes is None else found.allocated_before_bytes
     phases = tuple((one.phase, before + one.peak_bytes) for one in found.phases)
     return MemoryProbed(
         attempt=attempt,

@@ -80,7 +80,15 @@ def test_a_rung_changes_the_plan_or_declines_and_declines_once_it_is_used_up(run
 @pytest.mark.parametrize("rung", [*FREE, *COSTLY], ids=lambda rung: rung.name)
 def test_a_rung_applies_to_some_plan_and_tells_its_cost_in_a_phrase(rung: Rung) -> None:
     uneconomical = [
-        dataclasses.replace(chosen, gradient_checkpointing=False, optim="adamw_torch", method="lora", use_dora=True)
+        dataclasses.replace(
+            chosen,
+            gradient_checkpointing=False,
+            fused_loss=False,
+            optim="adamw_torch",
+            method="lora",
+            use_dora=True,
+            lean_dora=False,
+        )
         for chosen, _ in PLANS.values()
     ]
     assert any(rung.apply(chosen, EVERYTHING) for chosen in uneconomical)

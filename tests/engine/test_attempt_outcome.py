@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from engine import errors
-from engine.attempt_outcome import as_error, outcome_of
+from engine.attempt_outcome import as_error, last_seen, outcome_of, silent_oom
 from engine.event_log import EventWriter
-from engine.events import Event, OomHit, StepLogged, TrainingEnded, WorkerFailed
+from engine.events import (
+    AttemptStarted,
+    Event,
+    ModelLoaded,
+    OomHit,
+    StepLogged,
+    TrainingEnded,
+    TrainingStarted,
+    WorkerFailed,
+)
+from engine.hardware import read_hardware
+from engine.plan import Plan, plan
+from engine.recipe import Recipe
 from engine.run_dir import RunDir
 
 OOM = OomHit(attempt=1, phase="step", step=3, message="tried to allocate 2 GiB")
@@ -71,7 +84,7 @@ def test_a_worker_without_a_last_word_was_killed(run: RunDir, exit_code: int, wo
     assert words in outcome.reason
     assert outcome.error.exit_code == 6
     assert str(run.log_file("attempt-1")) in outcome.error.remedy
-    assert ("kernel out of RAM" in outcome.error.means) == (exit_code == -9)
+    assert ("Nothing shows that the kernel killed it" in outcome.error.means) == (exit_code == -9)
 
 
 def test_a_failure_told_before_does_not_explain_a_kill(run: RunDir) -> None:
@@ -94,3 +107,44 @@ def test_an_error_of_ours_comes_back_in_its_own_class(name: str) -> None:
 @pytest.mark.parametrize("name", ["RuntimeError", "annotations", "EXIT_CODES", "", "no such"])
 def test_an_error_that_is_not_ours_is_one_without_a_better_class(name: str) -> None:
     assert type(as_error(failed(name))) is errors.FinetuiError
+
+
+def capped(device: str = "cpu", *, enforce_limit: bool = True) -> Plan:
+    hardware = dataclasses.replace(read_hardware(), gpus=())
+    recipe = Recipe.parse('[model]\nname_or_path = "m"\n[data]\ndataset = "rows.jsonl"\n')
+    return dataclasses.replace(plan(recipe, hardware, None), device=device, enforce_limit=enforce_limit)
+
+
+def test_a_silent_sigkill_is_an_oom_only_with_evidence(run: RunDir) -> None:
+    said(run, "attempt-1", AttemptStarted(attempt=1, plan_file="plan-1.json", resumed_from_step=4))
+    assert silent_oom(run, 1, capped(), -9, testimony="") is None
+    oom = silent_oom(run, 1, capped(), -9, testimony="The kernel killed it.")
+    assert oom == OomHit(attempt=1, phase="load", step=4, message="The kernel killed it.", cause="host")
+
+
+@pytest.mark.parametrize("exit_code", [-11, -6, -7])
+def test_a_crash_is_an_oom_only_under_a_cap_on_a_cpu(run: RunDir, exit_code: int) -> None:
+    oom = silent_oom(run, 1, capped(), exit_code, testimony="")
+    assert oom is not None
+    assert oom.cause == "cpu allocator"
+    assert "under the run's memory cap" in oom.message
+    assert silent_oom(run, 1, capped(enforce_limit=False), exit_code, testimony="") is None
+    assert silent_oom(run, 1, capped(device="cuda:0"), exit_code, testimony="") is None
+
+
+def test_where_an_attempt_was_last_heard_of_is_where_it_died(run: RunDir) -> None:
+    loaded = ModelLoaded(num_parameters=1, num_trainable_parameters=1, seconds=1.0, allocated_bytes=None)
+    begun = TrainingStarted(max_steps=9, num_rows=9, effective_batch_size=1, resumed_from_step=2)
+    writer = EventWriter(run.event_file("attempt-1"))
+    for event, place in (
+        (AttemptStarted(attempt=1, plan_file="plan-1.json", resumed_from_step=2), ("load", 2)),
+        (loaded, ("probe", 2)),
+        (begun, ("first step", 2)),
+    ):
+        writer.write(event)
+        assert last_seen(run, 1) == place
+
+
+def test_what_ran_out_comes_with_the_outcome(run: RunDir) -> None:
+    said(run, "attempt-1", OOM, TrainingEnded(outcome="out_of_memory", step=3, reason="long"))
+    assert outcome_of(run, 1, 5).oom == OOM

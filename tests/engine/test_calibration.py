@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 
 from engine import calibration
-from engine.calibration import MAX_SAMPLES, RHO_MAX, RHO_MIN, calibrated, key_of, lookup, record, record_measured
+from engine.calibration import (
+    MAX_SAMPLES,
+    RHO_MAX,
+    RHO_MIN,
+    calibrated,
+    key_of,
+    lookup,
+    record,
+    record_measured,
+    record_speed,
+)
 from engine.events import MemoryMeasured
 from engine.hardware import emulate, read_hardware
 from engine.known_models import KNOWN_MODELS
@@ -129,10 +139,17 @@ def test_only_the_newest_samples_are_kept(chosen: Plan, home: Path) -> None:
 
 
 def test_speed_and_memory_of_a_run_are_kept_side_by_side(chosen: Plan) -> None:
-    record(key_of(chosen, CLOSED), flops=2e12)
-    found, _ = lookup(chosen, CLOSED)
+    record_speed(chosen, 2e12, num_parameters=10**9)
+    found, _ = lookup(chosen, CLOSED, num_parameters=SHAPE.num_parameters)
     assert found is not None
     assert (found.rho, found.flops) == (1.0, 2e12)
+
+
+def test_the_speed_of_a_model_of_another_size_says_nothing(chosen: Plan) -> None:
+    record_speed(chosen, 2e9, num_parameters=10**6)
+    found, _ = lookup(chosen, CLOSED, num_parameters=SHAPE.num_parameters)
+    assert found is not None
+    assert found.flops is None
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"version": 1}', '{"version": 1, "entries": [{}]}', "\0\0"])

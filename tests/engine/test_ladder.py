@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 import pytest
 
 from engine.hardware import emulate, read_hardware
-from engine.ladder import SHRINK, Rung, next_plan
+from engine.ladder import (
+    COSTLY,
+    MAX_SCALE,
+    SHRINK,
+    Failure,
+    Rung,
+    bottom,
+    consent_needed,
+    descend,
+    next_plan,
+    what_it_does,
+)
 from engine.memory import closed_form
 from engine.model_shape import ModelShape
 from engine.plan import Plan, plan
 from engine.recipe import Recipe
+from engine.recipe_sections import LadderSection
+from engine.row_lengths import RowLengths
 from engine.starting import shape_for
 from presets.preset import preset
 
 CPU = dataclasses.replace(read_hardware(), gpus=(), ram_available_bytes=16 * 2**30, cpu_flags=("avx2",))
+
+EASY = LadderSection.model_validate({})
+"""Nothing costly allowed, the lowest limits there are."""
 
 
 def planned(name: str, card: str | None, *overrides: str) -> tuple[Recipe, Plan, ModelShape]:
@@ -63,16 +80,18 @@ def test_without_a_prediction_each_rung_of_the_protocol_is_one_attempt() -> None
 
 
 def test_with_a_prediction_rungs_that_do_not_suffice_are_taken_together() -> None:
-    recipe, start, shape = planned("trinity-gemma3-12b-16gb", "t4")
+    recipe, start, shape = planned("trinity-gemma3-12b-16gb", "10GiB")
     assert start.memory is not None
     assert start.memory.verdict == "will not fit"
-    found = next_plan(start, recipe.ladder, closed_form(shape) if shape else None)
+    found = descend(start, recipe.ladder, closed_form(shape))
     assert found is not None
-    after, rungs = found
-    assert [rung.name for rung in rungs] == ["expandable_segments", "halve_max_length"]
-    assert after.memory is not None
-    assert after.memory.verdict != "will not fit"
-    assert after.memory.peak_bytes <= start.memory.peak_bytes * SHRINK
+    assert found.suffices
+    assert len(found.steps) > 1
+    assert found.plan.memory is not None
+    assert found.plan.memory.verdict != "will not fit"
+    assert found.steps[-1].after_bytes == found.plan.memory.peak_bytes
+    for one, following in itertools.pairwise(found.steps):
+        assert one.after_bytes == following.before_bytes
 
 
 def test_a_plan_that_failed_although_it_was_predicted_to_fit_is_followed_by_a_smaller_one() -> None:
@@ -92,10 +111,18 @@ def test_halving_the_micro_batch_keeps_the_effective_batch_size_down_to_one_row(
     assert plans[-1].per_device_train_batch_size == 1
 
 
-def test_an_odd_micro_batch_is_left_as_it_is() -> None:
-    recipe, start, _ = planned("demo-cpu", None, "training.per_device_train_batch_size=6")
-    assert walk(recipe, start, None)[-1][0].per_device_train_batch_size == 3
-    assert walk(recipe, start, None)[-1][0].effective_batch_size == 6
+@pytest.mark.parametrize(
+    ("size", "accumulation", "course"),
+    [(6, 1, [(3, 2), (1, 6)]), (9, 2, [(3, 6), (1, 18)]), (7, 1, [(1, 7)]), (15, 4, [(5, 12), (1, 60)]), (1, 3, [])],
+)
+def test_a_micro_batch_of_any_size_is_divided_so_that_the_effective_one_stays(
+    size: int, accumulation: int, course: list[tuple[int, int]]
+) -> None:
+    sizes = (f"per_device_train_batch_size={size}", f"gradient_accumulation_steps={accumulation}")
+    recipe, start, _ = planned("demo-cpu", None, *(f"training.{each}" for each in sizes))
+    offers = [after for after, (rung,) in walk(recipe, start, None) if rung.name == "halve_micro_batch"]
+    assert [(p.per_device_train_batch_size, p.gradient_accumulation_steps) for p in offers] == course
+    assert {p.effective_batch_size for p in offers} <= {size * accumulation}
 
 
 def test_limits_of_the_recipe_are_never_passed() -> None:
@@ -117,7 +144,129 @@ def test_rungs_of_a_card_are_not_offered_to_a_cpu() -> None:
 
 
 def test_full_training_has_no_adapter_to_shrink() -> None:
-    overrides = ("adapter.method=full", 'ladder.costly=["halve_rank", "disable_dora", "only_q_and_v"]')
-    recipe, start, _ = planned("demo-cpu", None, *overrides)
-    assert not any(rung.changes_objective for _, rungs in walk(recipe, start, None) for rung in rungs)
-    assert walk(recipe, start, None)[-1][0].method == "full"
+    recipe, start, _ = planned("demo-cpu", None, "adapter.method=full")
+    everything = recipe.ladder.model_copy(update={"costly": ["halve_rank", "disable_dora", "only_q_and_v"]})
+    found = descend(start, everything, None)
+    while found:
+        last = found
+        found = descend(last.plan, everything, None)
+    assert not any(name in everything.costly for name in last.plan.rungs)
+    assert last.plan.method == "full"
+
+
+def test_free_rungs_come_in_their_order_and_all_before_costly_ones() -> None:
+    recipe, start, _ = planned("trinity-gemma3-12b-16gb", "t4")
+    wasteful = dataclasses.replace(
+        start,
+        per_device_eval_batch_size=8,
+        per_device_train_batch_size=2,
+        fused_loss=False,
+        lean_dora=False,
+        gradient_checkpointing=False,
+        optim="adamw_torch",
+        method="lora",
+    )
+    order = list(dict.fromkeys(rung.name for _, rungs in walk(recipe, wasteful, None) for rung in rungs))
+    assert order == [
+        *("expandable_segments", "eval_batch_1", "fused_loss", "lean_dora", "halve_micro_batch"),
+        *("gradient_checkpointing", "optimizer_8bit", "activation_offloading", "base_4bit"),
+        *("halve_max_length", "halve_rank", "disable_dora", "only_q_and_v"),
+    ]
+
+
+def test_only_q_and_v_keeps_those_of_the_two_that_there_were() -> None:
+    recipe, start, _ = planned("trinity-gemma3-12b-16gb", "t4")
+    (rung,) = (each for each in COSTLY if each.name == "only_q_and_v")
+
+    def after(*targets: str) -> str | tuple[str, ...] | None:
+        changed = rung.apply(dataclasses.replace(start, target_modules=targets), recipe.ladder)
+        return changed and changed.target_modules
+
+    assert after("up_proj", "v_proj") == ("v_proj",)
+    assert after("v_proj", "k_proj", "q_proj") == ("q_proj", "v_proj")
+    assert after("v_proj", "q_proj") is None
+    assert after("up_proj") is None
+
+
+def test_a_halving_that_shortens_no_row_is_taken_only_together_with_one_that_does() -> None:
+    recipe, start, shape = planned("demo-cpu", None, "training.max_length=4096", 'ladder.costly=["halve_max_length"]')
+    longest = dataclasses.replace(start, rows=RowLengths(((700, 100),), 500, 350_000), per_device_train_batch_size=1)
+    limits = recipe.ladder.model_copy(update={"min_max_length": 512})
+    found = descend(longest, limits, closed_form(shape), failure=Failure.of(closed_form(shape)(longest), "step"))
+    assert found is not None
+    taken = [step for step in found.steps if step.rung.name == "halve_max_length"]
+    assert len(taken) in (0, 3), "4096 -> 512, or not at all: 2048 and 1024 cut nothing"
+    assert found.plan.max_length == (512 if taken else 4096)
+    assert all(step.before_bytes is not None for step in found.steps)
+
+
+def test_an_oom_below_what_was_predicted_to_fit_scales_the_predictions_that_follow() -> None:
+    recipe, start, shape = planned("demo-cpu", None)
+    predictor = closed_form(shape)
+    memory = predictor(start)
+    just_enough = dataclasses.replace(start, capacity_bytes=int(memory.needed_bytes * 1.1))
+    failure = Failure.of(predictor(just_enough), "step")
+    transient = memory.needed_bytes - memory.static_bytes
+    assert failure.scale == pytest.approx((just_enough.capacity_bytes - memory.static_bytes) / transient)
+    assert 1 < failure.scale <= MAX_SCALE
+    found = descend(just_enough, recipe.ladder, predictor, failure=failure)
+    assert found is not None
+    assert found.plan.memory is not None
+    after = found.plan.memory
+    needed = after.static_bytes + failure.scale * (after.needed_bytes - after.static_bytes)
+    assert not found.suffices or needed <= just_enough.capacity_bytes * SHRINK
+
+
+def test_what_one_oom_proves_is_bounded_and_never_forgotten() -> None:
+    _, start, shape = planned("demo-cpu", None)
+    memory = closed_form(shape)(dataclasses.replace(start, capacity_bytes=2**40))
+    assert Failure.of(memory, "step").scale == MAX_SCALE
+    over = closed_form(shape)(dataclasses.replace(start, capacity_bytes=2**20))
+    assert Failure.of(over, "step").scale == 1.0
+    assert Failure.of(over, "step", earlier_scale=1.2).scale == 1.2
+    assert Failure.of(memory, "load").scale == 1.0, "loading says nothing of the transient part"
+
+
+def test_an_oom_while_loading_takes_only_what_shrinks_weights_and_state() -> None:
+    recipe, start, shape = planned("demo-cpu", None, "adapter.method=lora")
+    failure = Failure.of(closed_form(shape)(start), "load")
+    found = descend(start, recipe.ladder, closed_form(shape), failure=failure)
+    assert found is not None
+    assert found.steps[-1].rung.name == "base_4bit"
+    assert {step.rung.name for step in found.steps} <= {"eval_batch_1", "optimizer_8bit", "base_4bit"}
+
+
+def test_an_oom_in_eval_is_answered_by_the_eval_batch_alone() -> None:
+    recipe, start, shape = planned("demo-cpu", None)
+    assert start.per_device_eval_batch_size > 1
+    failure = Failure.of(closed_form(shape)(start), "eval")
+    found = descend(start, recipe.ladder, closed_form(shape), failure=failure)
+    assert found is not None
+    assert [step.rung.name for step in found.steps] == ["eval_batch_1"]
+
+
+def test_a_plan_that_was_tried_is_never_offered_again() -> None:
+    recipe, start, _ = planned("demo-cpu", None)
+    first = descend(start, recipe.ladder, None)
+    assert first is not None
+    again = descend(start, recipe.ladder, None, tried=(first.plan,))
+    assert again is not None
+    assert what_it_does(again.plan) != what_it_does(first.plan)
+    assert again.plan.rungs[: len(first.plan.rungs)] == first.plan.rungs
+
+
+def test_the_costly_rung_that_is_missing_is_the_first_by_effect_that_is_enough_alone() -> None:
+    overrides = ("ladder.costly=[]",)
+    recipe, start, shape = planned("trinity-gemma3-12b-16gb", "t4", *overrides)
+    predictor = closed_form(shape)
+    lowest = bottom(start, recipe.ladder, predictor)
+    needs = {rung.name: predictor(changed).needed_bytes for rung in COSTLY if (changed := rung.apply(lowest, EASY))}
+    for name, needed in needs.items():
+        capped = dataclasses.replace(lowest, capacity_bytes=needed)
+        (step, *more) = consent_needed(capped, EASY, predictor)
+        assert not more
+        enough = [each.name for each in COSTLY if needs.get(each.name, needed + 1) <= needed]
+        assert step.rung.name == enough[0], f"with room for {name}"
+    assert consent_needed(dataclasses.replace(lowest, capacity_bytes=2**20), EASY, predictor) == ()
+    together = consent_needed(dataclasses.replace(lowest, capacity_bytes=min(needs.values()) - 1), EASY, predictor)
+    assert len(together) > 1

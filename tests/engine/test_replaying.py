@@ -11,9 +11,10 @@ import pytest
 
 from engine.errors import ChangedError, RunDirError
 from engine.hardware import read_hardware
+from engine.plan import Plan
 from engine.recipe import Recipe
-from engine.replaying import check, differences, expectations
-from engine.run_dir import RunDir
+from engine.replaying import check, differences, expectations, recipe_of
+from engine.run_dir import RunDir, read_json
 from engine.starting import Prospect, create_run, prospect
 
 HARDWARE = dataclasses.replace(read_hardware(), gpus=(), cpu_name="a processor", num_cores=4)
@@ -63,6 +64,26 @@ def test_what_differs_is_told_by_name(run: RunDir) -> None:
     for words in ("torch", "was 1.0", "peft", "device another, was a processor", "the recipe", "2 cores, was 4"):
         assert any(words in line for line in told), words
     assert len(told) == 5
+
+
+def test_a_replay_starts_where_the_ladder_of_the_first_run_ended(run: RunDir) -> None:
+    first = Plan.from_json(read_json(run.plan(1)))
+    last = dataclasses.replace(
+        first, per_device_train_batch_size=2, gradient_accumulation_steps=4, rungs=("halve_micro_batch",) * 2
+    )
+    run.plan(2).write_text(json.dumps(last.to_json()))
+    again = recipe_of(run)
+    assert (again.training.per_device_train_batch_size, again.training.gradient_accumulation_steps) == (2, 4)
+    assert recipe_of(run, ("training.per_device_train_batch_size=1",)).training.per_device_train_batch_size == 1
+    new = prospect(again, HARDWARE, base_dir=Path.cwd())
+    assert new.plan.per_device_train_batch_size == 2
+    assert differences(run, new) == ["its ladder (halve_micro_batch) is gone down from the start"]
+
+
+def test_a_damaged_plan_is_an_error_of_the_run_folder(run: RunDir) -> None:
+    run.plan(1).write_text("{}")
+    with pytest.raises(RunDirError, match="not a plan"):
+        recipe_of(run)
 
 
 def test_a_title_or_a_name_is_no_difference(run: RunDir) -> None:

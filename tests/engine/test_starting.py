@@ -106,14 +106,6 @@ def test_no_secret_of_the_environment_reaches_a_run_folder(own_machine: Path, mo
     assert not any("s3cret-value" in path.read_text() for path in run.path.rglob("*") if path.is_file())
 
 
-def test_a_replay_starts_where_the_ladder_of_the_first_run_ended(own_machine: Path) -> None:
-    found = prospect_in(own_machine)
-    last = dataclasses.replace(found.plan, per_device_train_batch_size=2, rungs=("halve_micro_batch",))
-    run = create_run(found, name="demo", rungs_from=last)
-    again = Plan.from_json(read_json(run.plan(1)))
-    assert (again.per_device_train_batch_size, again.rungs) == (2, ("halve_micro_batch",))
-
-
 def test_an_export_that_cannot_be_made_is_noted_in_the_plan_and_refused_before_training(own_machine: Path) -> None:
     found = prospect_in(own_machine, 'export.to=["gguf"]')
     assert any("cannot make gguf yet" in note for note in found.notes)

@@ -8,6 +8,11 @@ from engine.events import (
     AdapterSaved,
     CheckpointSaved,
     Event,
+    MemoryMeasured,
+    MemoryPredicted,
+    MemoryProbed,
+    OomHit,
+    RecipeSettled,
     RunFailed,
     RunFinished,
     RungTaken,
@@ -18,6 +23,7 @@ from engine.events import (
     TrainingStarted,
     VariantScored,
     WarningRaised,
+    WeightsCarried,
 )
 from engine.run_state import RunState, fold, fold_all
 from tui_app.plain import ago, ending, lines, one_line, printable, result_table, status_lines
@@ -183,10 +189,99 @@ def test_the_status_names_every_rung_with_its_cost_and_the_latest_warnings() -> 
     rung = RungTaken(rung="halve_rank", cost="the adapter learns less", changes_objective=True, plan_file="p", kept="k")
     warnings = [WarningRaised(text=f"warning {n}") for n in range(5)]
     shown = status_lines(state_after(started(), rung, *warnings), "alive", "")
-    assert "  rung        halve_rank: the adapter learns less" in shown
+    assert "  rung        halve_rank: the adapter learns less; k" in shown
     assert [line.split()[-1] for line in shown if line.startswith("  warning")] == ["2", "3", "4"]
 
 
 def test_a_clock_that_was_set_back_makes_nothing_happen_in_the_future() -> None:
     assert ago(None) == "never"
     assert ago(4e9) == "0.0 s ago"
+
+
+GIB = 2**30
+
+
+def predicted(peak: int, verdict: str = "fits") -> MemoryPredicted:
+    return MemoryPredicted(
+        plan_file="plan-1.json",
+        method="dry run",
+        peak_bytes=peak,
+        static_bytes=GIB,
+        needed_bytes=peak + GIB // 2,
+        capacity_bytes=16 * GIB,
+        verdict=verdict,
+        terms=(("weights", peak),),
+        calibration="3 runs",
+    )
+
+
+def test_predicted_probed_and_running_peak_stand_side_by_side() -> None:
+    probed = MemoryProbed(
+        attempt=1,
+        predicted_bytes=9 * GIB,
+        predicted_static_bytes=GIB,
+        peak_bytes=10 * GIB,
+        static_bytes=GIB,
+        phases=(("load", GIB),),
+        seconds=3.0,
+    )
+    measured = MemoryMeasured(
+        attempt=1, step=2, peak_bytes=11 * GIB, static_bytes=GIB, predicted_bytes=9 * GIB, rho=1.1
+    )
+    assert told(predicted(9 * GIB)) == [
+        "   memory: 9.0 GiB predicted (dry run, 3 runs); needs 9.5 GiB, 16.0 GiB may be used: fits"
+    ]
+    assert told(probed) == ["   memory: the longest rows took 10.0 GiB; 9.0 GiB predicted (probe, 3.0 s)"]
+    assert told(measured) == ["   memory: 11.0 GiB used by step 2; 9.0 GiB predicted"]
+    shown = status_lines(state_after(started(), predicted(9 * GIB), probed, measured), "alive", "")
+    assert "  memory      predicted 9.0 GiB, probe 10.0 GiB, now 11.0 GiB" in shown
+
+
+def test_a_rung_is_told_with_what_it_saves_why_it_was_taken_and_what_is_kept() -> None:
+    rung = RungTaken(
+        rung="halve_rank",
+        cost="the adapter learns less",
+        changes_objective=True,
+        plan_file="plan-2.json",
+        kept="continues from step 3",
+        before_bytes=12 * GIB,
+        after_bytes=11 * GIB,
+    )
+    oom = OomHit(attempt=1, phase="step", step=3, message="no room for 2 GiB", cause="cuda")
+    assert told(oom) == ["!! out of memory (step, after step 3, cuda): no room for 2 GiB"]
+    (line,) = told(rung)
+    assert line == (
+        "   ladder: halve_rank, 12.0 GiB -> 11.0 GiB (the adapter learns less; changes what is learned; "
+        "out of memory); continues from step 3"
+    )
+    shown = status_lines(state_after(started(), oom, rung), "alive", "")
+    assert "  ran out     once, in step after step 3" in shown
+    assert "  rung        halve_rank, 12.0 GiB -> 11.0 GiB: the adapter learns less; continues from step 3" in shown
+
+
+def test_carried_weights_are_told_with_what_it_cost_them() -> None:
+    carried = WeightsCarried(
+        step=3,
+        changes=("rank 64 -> 32",),
+        error=0.0123,
+        optimizer_kept=False,
+        warmup_steps=5,
+        eval_loss_before=1.5,
+        eval_loss_after=1.625,
+    )
+    (line,) = told(carried)
+    assert line == (
+        "   weights of step 3 carried over (rank 64 -> 32): relative error 0.012; eval loss 1.5000 -> 1.6250; "
+        "the optimizer starts anew, 5 steps of warm-up"
+    )
+
+
+def test_a_run_that_went_down_the_ladder_ends_with_the_recipe_that_starts_there() -> None:
+    settled = RecipeSettled(path="settled.toml", rungs=("halve_rank", "halve_rank"))
+    shown = ending(state_after(started(), settled, RunFinished(seconds=1.0)), "/runs/demo-1", "")
+    assert "Memory was short, so the ladder took halve_rank. The recipe that starts there:" in shown
+    assert "  /runs/demo-1/settled.toml" in shown
+    plain = ending(
+        state_after(started(), RecipeSettled(path="settled.toml", rungs=()), RunFinished(seconds=1.0)), "", ""
+    )
+    assert not any("ladder" in line for line in plain)

@@ -100,7 +100,10 @@ def against_all(options: argparse.Namespace, source: Source) -> int:
         return 0
     method = next((each.plan.memory for _, each in results if not isinstance(each, str) and each.plan.memory), None)
     told = [first.recipe.title or "(untitled recipe)", *wrapped(f"memory, by {heading(method)}:" if method else "")]
-    print("\n".join(printable(line) for line in [*told, *card_lines(results)]))
+    told += card_lines(results)
+    if options.closed_form:
+        told += wrapped("an estimate, which can be a third off; `finetui plan ... --device NAME` asks the dry run")
+    print("\n".join(printable(line) for line in told))
     return 0
 
 
