@@ -78,7 +78,13 @@ def write_tiny_model(folder: Path, family: str = "llama", seed: int = 0) -> Path
 
 
 def write_heavy_model(
-    folder: Path, family: str, *, layers: int, seed: int = 0, sizes: dict[str, int] | None = None
+    folder: Path,
+    family: str,
+    *,
+    layers: int,
+    seed: int = 0,
+    sizes: dict[str, int] | None = None,
+    dtype: str = "float32",
 ) -> Path:
     """The same family with layers wide enough, and rows long enough, for memory to matter: tens of MiB a step."""
     tokenizer = tiny_tokenizer("turns" if family == "gemma3" else "chatml")
@@ -90,7 +96,7 @@ def write_heavy_model(
     if family == "gemma3":
         config.layer_types = ["sliding_attention", "full_attention"] * (layers // 2)
         config.query_pre_attn_scalar = config.head_dim
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    AutoModelForCausalLM.from_config(config).to(getattr(torch, dtype)).save_pretrained(folder)
     torch.random.set_rng_state(torch_state)
     tokenizer.save_pretrained(folder)
     return folder

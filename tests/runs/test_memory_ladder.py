@@ -139,51 +139,8 @@ def test_the_settled_recipe_meets_no_oom(heavy: Any, laddered: RunDir) -> None:
     straight, laddered_losses = heavy.losses(run), heavy.losses(laddered)
     assert straight[6][0] == pytest.approx(laddered_losses[6][0], rel=1e-3)
     shown = heavy.finetui("status", laddered.name).stdout
-    assert "ran out     2 times, last in step" in shown
+    assert "ran out     2 times" in shown
     assert "gradient_checkpointing" in shown
-
-
-def test_a_prediction_saves_the_attempts(heavy: Any) -> None:
-    run, _, done = watched(heavy, "foreseen", "memory.probe=false", "memory.limit=340MiB", LATE)
-    assert done.returncode == 0, done.stdout
-    assert events_of(run, ev.OomHit) == []
-    rungs = events_of(run, ev.RungTaken)
-    assert {rung.why for rung in rungs} == {"predicted"}
-    assert "gradient_checkpointing" in [rung.rung for rung in rungs]
-    assert len(events_of(run, ev.AttemptStarted)) == 1
-
-
-def test_an_oom_while_the_model_is_loaded_is_answered_by_smaller_weights(heavy: Any, tiny_models: Any) -> None:
-    model = tiny_models.write_heavy_model(heavy.folder / "deep", "llama", layers=32)
-    write_rows(heavy.folder / "short.jsonl", 12)
-    small = (
-        f"model.name_or_path={model}",
-        "data.dataset=short.jsonl",
-        "training.per_device_train_batch_size=1",
-        "training.gradient_checkpointing=true",
-        "training.optim=adamw_8bit",
-        "training.max_steps=2",
-    )
-    run, _, done = watched(heavy, "loading", "ladder.predict=false", "memory.limit=290MiB", *small)
-    assert done.returncode == 0, done.stdout
-    (oom,) = events_of(run, ev.OomHit)
-    assert (oom.phase, oom.step) == ("load", 0)
-    assert [rung.rung for rung in events_of(run, ev.RungTaken)] == ["base_4bit"]
-    assert [event.step for event in events_of(run, ev.StepLogged)] == [1, 2]
-
-
-def test_an_oom_in_the_eval_after_the_last_step_repeats_the_eval_only(heavy: Any) -> None:
-    rows = [{"prompt": f"tell {n}", "completion": numbers(n, NUM_WORDS)} for n in range(8)]
-    (heavy.folder / "evals.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    write_rows(heavy.folder / "short.jsonl", 12)
-    sets = ("data.dataset=short.jsonl", "data.eval_dataset=evals.jsonl", "training.per_device_eval_batch_size=8")
-    run, state, done = watched(heavy, "evals", *ONE_BY_ONE, "memory.limit=340MiB", *sets)
-    assert done.returncode == 0, done.stdout
-    (oom,) = events_of(run, ev.OomHit)
-    assert (oom.phase, oom.step) == ("eval", 6)
-    assert [rung.rung for rung in events_of(run, ev.RungTaken)] == ["eval_batch_1"]
-    assert [event.step for event in events_of(run, ev.StepLogged)] == [1, 2, 3, 4, 5, 6]
-    assert [event.step for event in state.evals] == [6]
 
 
 def test_a_cap_below_the_weights_ends_at_once_without_an_attempt(heavy: Any) -> None:
@@ -201,7 +158,7 @@ def test_a_fit_that_needs_a_rung_without_consent_is_refused_by_name_without_an_a
     assert done.returncode == 5, done.stdout
     assert isinstance(state.final, ev.RunFailed)
     assert "fits only with halve_max_length" in done.stdout
-    assert "GiB" in state.final.means
+    assert "would save" in state.final.means
     assert "--set 'ladder.costly=[\"halve_max_length\"]'" in done.stdout
     assert events_of(run, ev.AttemptStarted) == []
     run, _, done = watched(

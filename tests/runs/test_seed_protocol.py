@@ -6,7 +6,6 @@ Context, rank, DoRA, modules, in that order: one rung per out-of-memory, each in
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,8 +19,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 PATIENCE = 900.0
 """Seconds for five attempts in a row, on a machine that is busy with other things too."""
 PRESET = "trinity-gemma3-12b-16gb"
-LIMIT = "memory.limit=178MiB"
-"""The five plans of the protocol need 279, 244, 198, 188 and 149 MiB, 166, 131, 85, 75 and 37 of it for tensors."""
+LIMIT = "memory.limit=222MiB"
+"""Room for the last plan only: predicted are 210 MiB, for its loading; the one before takes 155 MiB of tensors alone,
+and a process 65 MiB more than its tensors."""
 PROTOCOL = ["halve_max_length", "halve_rank", "disable_dora", "only_q_and_v"]
 WIDE = {"hidden_size": 512, "intermediate_size": 1024}
 
@@ -29,7 +29,7 @@ WIDE = {"hidden_size": 512, "intermediate_size": 1024}
 @pytest.fixture(scope="module")
 def small_trinity(workshop: Any, tiny_models: Any) -> tuple[str, ...]:
     """What is overridden in the preset: the model, the rows, and sizes in proportion to the model's."""
-    model = tiny_models.write_heavy_model(workshop.folder / "gemma", "gemma3", layers=4, sizes=WIDE)
+    model = tiny_models.write_heavy_model(workshop.folder / "gemma", "gemma3", layers=8, sizes=WIDE)
     said = " ".join(str(number % 100) for number in range(700))
     rows = [{"prompt": f"say {number}", "completion": said if number % 4 else "four"} for number in range(8)]
     (workshop.folder / "gemma.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -41,8 +41,8 @@ def small_trinity(workshop: Any, tiny_models: Any) -> tuple[str, ...]:
         "evaluation.enabled=false",
         "training.max_steps=2",
         "training.gradient_accumulation_steps=1",
-        "training.max_length=1024",
-        "ladder.min_max_length=512",
+        "training.max_length=1536",
+        "ladder.min_max_length=768",
         "adapter.r=512",
         "ladder.min_rank=256",
     )
@@ -67,11 +67,11 @@ def test_the_protocol_is_walked_in_its_order_where_only_its_last_plan_fits(
     assert all(rung.changes_objective for rung in rungs)
     values = [(p.max_length, p.r, p.use_dora, p.target_modules == ("q_proj", "v_proj")) for p in plans_of(run)]
     assert values == [
-        (1024, 512, True, False),
-        (512, 512, True, False),
-        (512, 256, True, False),
-        (512, 256, False, False),
-        (512, 256, False, True),
+        (1536, 512, True, False),
+        (768, 512, True, False),
+        (768, 256, True, False),
+        (768, 256, False, False),
+        (768, 256, False, True),
     ]
     assert {plan.effective_batch_size for plan in plans_of(run)} == {1}
     assert [event.step for event in events_of(run, ev.StepLogged)] == [1, 2]
@@ -88,7 +88,3 @@ def test_a_prediction_goes_down_the_same_protocol_at_once(workshop: Any, small_t
     assert {rung.why for rung in events_of(run, ev.RungTaken)} == {"predicted"}
     assert events_of(run, ev.OomHit) == []
     assert len(events_of(run, ev.AttemptStarted)) == 1
-    settled = Path(run.path / events_of(run, ev.RecipeSettled)[0].path)
-    again = workshop.finetui("replay", str(settled), "--set", "run.name=settled")
-    assert again.returncode == 0, again.stdout + again.stderr
-    assert events_of(workshop.run("settled-1"), ev.OomHit) == []

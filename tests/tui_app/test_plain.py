@@ -110,7 +110,7 @@ def test_a_step_is_one_line_with_loss_pace_memory_and_what_is_left() -> None:
         started(), TrainingStarted(max_steps=120, num_rows=8, effective_batch_size=8, resumed_from_step=0), step(6)
     )
     (line,) = told(step(7), state)
-    assert line == "step   7/120  loss  1.2346  lr 2.00e-04      250 tok/s    3.0 GiB  eta 3 min 46 s"
+    assert line == "step   7/120  loss  1.2346  lr 2.00e-04      250 tok/s  RSS   3.0 GiB  eta 3 min 46 s"
     (line,) = told(step(8, allocated_bytes=5 << 30), state)
     assert "5.0 GiB" in line
 
