@@ -21,9 +21,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from engine import control
 from engine import events as ev
 from engine.event_log import read_events
 from engine.hardware import read_hardware
+from engine.liveness import supervisor_of
 from engine.memory import closed_form
 from engine.plan import plan
 from engine.recipe import Recipe
@@ -34,6 +36,9 @@ from engine.units import MIB, format_bytes
 
 PRESET = "demo-cpu"
 STEPS = 6
+PATIENCE_SECONDS = 120.0
+TOO_SLOW = 124
+"""Exit code of a run that took longer than that: it is ended, and its row says so."""
 LONG_WORDS, SHORT_WORDS = 450, 12
 TOKENS_PER_WORD = 2.2
 """Of the numbers that rows are made of, roughly; the cap needs no more."""
@@ -56,7 +61,7 @@ SCENARIOS = (
         "micro-batch",
         "too many rows at once",
         (60,) * 64,
-        0.75,
+        1.0,
         ("training.per_device_train_batch_size=16", "training.gradient_checkpointing=true"),
     ),
     Scenario(
@@ -71,7 +76,7 @@ SCENARIOS = (
         "not even the weights fit",
         (SHORT_WORDS,) * 32,
         0.6,
-        ("training.per_device_train_batch_size=2", "adapter.method=lora"),
+        ("training.per_device_train_batch_size=1", "adapter.method=lora", "training.max_steps=3"),
     ),
     Scenario(
         "DoRA",
@@ -126,10 +131,25 @@ def measure(scenario: Scenario, folder: Path, *, predicts: bool) -> Row:
     command = [sys.executable, "-P", "-m", "tui_app", "replay", PRESET, *words]
     environment = os.environ | {"FINETUI_HOME": str(folder / "home")}
     started = time.monotonic()
-    done = subprocess.run(command, check=False, env=environment, cwd=folder, capture_output=True, text=True)
+    process = subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.DEVNULL)
+    try:
+        exit_code = process.wait(PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        exit_code = TOO_SLOW
     run = RunDir.open(f"{name}-1", folder / "home" / "runs")
+    end(run, process)
     seconds = time.monotonic() - started
-    return judged(run, scenario.name, predicts=predicts, cap=cap, exit_code=done.returncode, seconds=seconds)
+    return judged(run, scenario.name, predicts=predicts, cap=cap, exit_code=exit_code, seconds=seconds)
+
+
+def end(run: RunDir, process: subprocess.Popen[bytes]) -> None:
+    """Leave no process behind: a run outlives the command that started it."""
+    supervisor = supervisor_of(run)
+    while supervisor is not None and supervisor.is_alive():
+        control.send(run, "abort")
+        time.sleep(1)
+    process.kill()
+    process.wait()
 
 
 def judged(run: RunDir, scenario: str, *, predicts: bool, cap: int, exit_code: int, seconds: float) -> Row:
