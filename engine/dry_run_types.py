@@ -134,10 +134,6 @@ class DryRun:
     """Parameters as loaded, before quantization; tied ones once, adapter included."""
     seconds: float
 
-    def terms_by_name(self) -> dict[str, int]:
-        """`terms` by name."""
-        return dict(self.terms)
-
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 

@@ -225,13 +225,6 @@ def descend(
     return Descent(current, tuple(steps), suffices=False) if steps and what_it_does(current) not in seen else None
 
 
-def next_plan(plan: Plan, limits: LadderSection, predictor: Predictor | None) -> tuple[Plan, tuple[Rung, ...]] | None:
-    """After an OOM in a step of `plan`: the next plan and the rungs to it; None at the end of the ladder."""
-    failure = Failure.of(predictor(plan) if predictor else None, "step")
-    found = descend(plan, limits, predictor, failure=failure)
-    return (found.plan, tuple(step.rung for step in found.steps)) if found else None
-
-
 def bottom(plan: Plan, limits: LadderSection, predictor: Predictor) -> Plan:
     """The plan at the end of the ladder that these limits allow; `plan` itself, predicted, where none is."""
     end = replace(plan, memory=predictor(plan))

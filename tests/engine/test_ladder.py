@@ -18,7 +18,6 @@ from engine.ladder import (
     bottom,
     consent_needed,
     descend,
-    next_plan,
     what_it_does,
 )
 from engine.memory import closed_form
@@ -29,6 +28,7 @@ from engine.recipe_sections import LadderSection
 from engine.row_lengths import RowLengths
 from engine.starting import shape_for
 from presets.preset import preset
+from tests.descent import next_plan
 
 CPU = dataclasses.replace(read_hardware(), gpus=(), ram_available_bytes=16 * 2**30, cpu_flags=("avx2",))
 

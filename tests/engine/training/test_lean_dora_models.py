@@ -26,15 +26,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is d
 
 
 @pytest.fixture(autouse=True)
-def small_blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several blocks of rows and of tokens even here, the last one shorter; `real_blocks` marks the exceptions."""
-    if "real_blocks" not in request.fixturenames:
-        monkeypatch.setattr(lean_dora, "BLOCK_ELEMENTS", 300)
-
-
-@pytest.fixture
-def real_blocks() -> None:
-    """Asks for blocks of their real size."""
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several blocks of rows and of tokens even here, the last one shorter."""
+    monkeypatch.setattr(lean_dora, "BLOCK_ELEMENTS", 300)
 
 
 ALL_LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]

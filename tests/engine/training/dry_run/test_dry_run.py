@@ -71,7 +71,7 @@ def test_few_layers_say_what_all_layers_say(name: str) -> None:
     few, every = dry_run(config, SPECS[name]), dry_run(config, SPECS[name], full_depth=True)
     assert (few.num_trainable, few.num_parameters) == (every.num_trainable, every.num_parameters)
     assert few.peak_bytes == pytest.approx(every.peak_bytes, rel=PHASE_TOLERANCE)
-    assert few.terms_by_name() == pytest.approx(every.terms_by_name(), rel=SLACK_TOLERANCE, abs=1 << 16)
+    assert dict(few.terms) == pytest.approx(dict(every.terms), rel=SLACK_TOLERANCE, abs=1 << 16)
     assert few.needed_bytes == pytest.approx(every.needed_bytes, rel=SLACK_TOLERANCE)
 
 
@@ -79,7 +79,7 @@ def test_few_layers_say_what_all_layers_say(name: str) -> None:
 def test_every_known_family_is_dry_run(model_type: str) -> None:
     spec = replace(QLORA, attention="eager") if model_type == "gemma2" else QLORA
     run = dry_run(small(model_type), spec)
-    assert run.peak_bytes > run.resident_bytes > run.terms_by_name()["weights"] > 0
+    assert run.peak_bytes > run.resident_bytes > dict(run.terms)["weights"] > 0
     assert run.num_trainable > 0
 
 
@@ -127,7 +127,7 @@ def test_a_model_that_cannot_be_built_is_a_model_error() -> None:
 )
 def test_what_saves_memory_shows_in_its_term(lora: DryRun, change: dict[str, Any], smaller: str) -> None:
     changed = dry_run(small("llama"), replace(LORA, **change))
-    assert changed.terms_by_name()[smaller] < lora.terms_by_name()[smaller]
+    assert dict(changed.terms)[smaller] < dict(lora.terms)[smaller]
 
 
 def test_a_cpu_has_no_pool() -> None:

@@ -64,7 +64,7 @@ def test_a_4_bit_model_is_predicted_to_the_byte(model_type: str, double_quant: b
         loss="plain",
     )
     run = dry_run(config, spec)
-    adapter = run.terms_by_name()["adapter"]
+    adapter = dict(run.terms)["adapter"]
     assert adapter == 2 * run.num_trainable
     real = loaded_bytes(really_quantized(config, double_quant, "nf4"))
     # transformers shares one table of 16 codes between layers loaded together no more than bitsandbytes does.
