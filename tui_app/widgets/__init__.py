@@ -1,0 +1,1 @@
+"""Building blocks of the screens that know nothing of runs and recipes."""
