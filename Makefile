@@ -32,8 +32,8 @@ demo: $(INSTALLED)  ## fine-tune SmolLM2-135M on the bundled task, on this CPU
 wizard: $(INSTALLED)  ## start finetui as a user does, with no arguments
 	@$(BIN)/finetui
 
-test: $(INSTALLED_DEV) check  ## run the checks, then every test, fast ones first
-	@$(BIN)/python -m pytest
+test: $(INSTALLED_DEV) check  ## run the checks, then every test
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: $(INSTALLED_DEV)  ## formatting, lint, types and the layering rule
 	@$(BIN)/ruff format --check --quiet . || { echo "Run: $(BIN)/ruff format ."; exit 1; }

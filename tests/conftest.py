@@ -170,8 +170,15 @@ def control_group() -> Iterator[Callable[[int], Path]]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Fast tests first, so that a plain mistake shows in seconds; the order within each half stays."""
+    """Fast tests first, so that a plain mistake shows in seconds; the order within each half stays.
+
+    Where processes share the work (`make test`), one of them takes the slow tests, one after another: two that train
+    at once take twice as long each. The others run the fast ones meanwhile.
+    """
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.xdist_group("slow"))
 
 
 def pytest_sessionfinish() -> None:
