@@ -41,7 +41,7 @@ check: $(INSTALLED_DEV)  ## formatting, lint, types and the layering rule
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(INSTALLED)  ## measure what the README promises about speed and memory
+bench: $(INSTALLED_DEV)  ## measure what the README promises about speed and memory
 	@failed=; for script in $$(grep -l '__main__' benchmarks/*.py); do \
 	  echo "== $$script"; $(BIN)/python "$$script" || failed="$$failed $$script"; done; \
 	[ -z "$$failed" ] || { echo "below what is promised:$$failed"; exit 1; }
