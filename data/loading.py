@@ -17,7 +17,7 @@ from data.splitting import without_duplicates
 from data.template import parse_template, renamed, unknown_column
 
 AUTO, TEMPLATE = "auto", "template"
-_SAMPLED_ROWS = 1000
+SAMPLED_ROWS = 1000
 
 Converter = Callable[[Row, int], Example]
 
@@ -46,7 +46,7 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
-class _PlacedRow:
+class PlacedRow:
     """A row with its line in the whole dataset (counting on from file to file) and its file."""
 
     line: int
@@ -57,8 +57,8 @@ class _PlacedRow:
 def load(dataset: str, settings: SourceSettings, shape: Shape, max_rows: int | None = None) -> Loaded:
     """Read, recognise and convert at most `max_rows` rows. Raises DataError when no usable row is left."""
     parts = open_source(dataset, settings)
-    placed = _read(parts, max_rows)
-    converter, detection = _understand(dataset, placed, shape)
+    placed = read_rows(parts, max_rows)
+    converter, detection = understand(dataset, placed, shape)
     examples: list[Example] = []
     rejected: list[Rejection] = []
     for one in placed:
@@ -101,16 +101,17 @@ def _place(rejection: Rejection) -> str:
     return f"{rejection.file}, line {rejection.line}"
 
 
-def _read(parts: Sequence[Part], max_rows: int | None) -> list[_PlacedRow]:
-    placed: list[_PlacedRow] = []
+def read_rows(parts: Sequence[Part], max_rows: int | None) -> list[PlacedRow]:
+    """At most `max_rows` rows of all parts in turn, unreadable ones included."""
+    placed: list[PlacedRow] = []
     for part in parts:
         before = placed[-1].line if placed else 0
         left = None if max_rows is None else max_rows - len(placed)
-        placed += [_PlacedRow(before + row.line, part.name, row) for row in islice(part.rows(), left)]
+        placed += [PlacedRow(before + row.line, part.name, row) for row in islice(part.rows(), left)]
     return placed
 
 
-def _understand(dataset: str, placed: Sequence[_PlacedRow], shape: Shape) -> tuple[Converter, Detection]:
+def understand(dataset: str, placed: Sequence[PlacedRow], shape: Shape) -> tuple[Converter, Detection]:
     """How to convert the rows, and why so. Raises DataError when the recipe and the columns do not go together."""
     readable = [one.row.value for one in placed if one.row.value is not None]
     if not readable:
@@ -132,13 +133,13 @@ def _understand(dataset: str, placed: Sequence[_PlacedRow], shape: Shape) -> tup
             remedy='Set data.template, for example to "Task: {text}\\nSolution: {code}", or data.format to "auto".',
         )
     if shape.format == AUTO:
-        detection = detect([renamed(row, shape.columns) for row in readable[:_SAMPLED_ROWS]])
+        detection = detect([renamed(row, shape.columns) for row in readable[:SAMPLED_ROWS]])
     else:
         detection = Detection(shape.format, 1.0, "the recipe names the format")
     return format_named(detection.format).convert, detection
 
 
-def _converted(one: _PlacedRow, converter: Converter, shape: Shape) -> Example | Rejection:
+def _converted(one: PlacedRow, converter: Converter, shape: Shape) -> Example | Rejection:
     if one.row.value is None:
         return Rejection(one.row.line, one.row.problem or "", one.file)
     try:

@@ -104,18 +104,31 @@ def _load(request: DataRequest, dataset: str, usual_splits: tuple[str, ...]) -> 
     """Load the main dataset, or a given eval or test dataset; subset and the like belong to the main one."""
     same_name = dataset == request.dataset
     is_main = usual_splits == ("train",)
-    settings = SourceSettings(
-        subset=request.subset if same_name else None,
-        split=request.split if is_main else None,
-        usual_splits=usual_splits,
-        revision=request.revision if same_name else None,
-        generator_rows=request.generator_rows if same_name else None,
+    settings = replace(main_source(request), usual_splits=usual_splits)
+    if not same_name:
+        settings = replace(settings, subset=None, revision=None, generator_rows=None)
+    if not is_main:
+        settings = replace(settings, split=None)
+    return load(dataset, settings, shape_of(request), request.max_rows if is_main else None)
+
+
+def main_source(request: DataRequest) -> SourceSettings:
+    """Which rows of the main dataset are meant."""
+    return SourceSettings(
+        subset=request.subset,
+        split=request.split,
+        usual_splits=("train",),
+        revision=request.revision,
+        generator_rows=request.generator_rows,
         seed=request.seed,
         offline=request.offline,
         cache_dir=request.cache_dir,
     )
-    shape = Shape(request.format, request.template, request.columns, request.system)
-    return load(dataset, settings, shape, request.max_rows if is_main else None)
+
+
+def shape_of(request: DataRequest) -> Shape:
+    """How rows are to be understood."""
+    return Shape(request.format, request.template, request.columns, request.system)
 
 
 def _without_leaks(given: Loaded, others: Mapping[str, tuple[Example, ...]]) -> Loaded:

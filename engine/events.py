@@ -96,7 +96,10 @@ class TrainingStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepLogged(Event):
-    """One optimizer step. `num_tokens` counts real (non-padding) tokens of the step."""
+    """One optimizer step. `num_tokens` counts real (non-padding) tokens of the step.
+
+    `step_seconds` is the work, `data_seconds` what it waited for its rows before that.
+    """
 
     step: int
     max_steps: int
@@ -110,6 +113,27 @@ class StepLogged(Event):
     allocated_bytes: int | None = None
     reserved_bytes: int | None = None
     device_used_bytes: int | None = None
+    data_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceSampled(Event):
+    """What the supervisor sees of the device and machine while a worker runs; None where nothing tells.
+
+    `device`: cpu, or cuda:N by NVML's index. Of a card: memory in use by all and by the worker's processes, busy
+    share. Of a CPU: the same of RAM, and the worker's share of the usable cores.
+    """
+
+    device: str
+    device_used_bytes: int
+    device_total_bytes: int
+    ram_used_bytes: int
+    ram_total_bytes: int
+    disk_free_bytes: int
+    own_bytes: int | None = None
+    utilisation_percent: float | None = None
+    temperature_celsius: int | None = None
+    power_watts: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

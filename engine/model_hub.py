@@ -17,10 +17,10 @@ from engine.errors import ModelError
 from engine.model_folder import FolderFault, folder_fault
 
 # What training reads. Patterns that match nothing in a repository cost nothing.
-_PLAIN_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "README.md")
+PLAIN_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "README.md")
 _CODE_FILES = ("*.py",)
 # Sub-folders hold other forms of the same weights; consolidated*.safetensors are Mistral's second copy.
-_LEFT_OUT = ("*/*", "consolidated*.safetensors")
+LEFT_OUT = ("*/*", "consolidated*.safetensors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def fetch_snapshot(request: HubRequest, *, with_code: bool) -> Path:
 
     `with_code` also takes the repository's Python files; pickled weights are never taken.
     """
-    folder = _download(request, [*_PLAIN_FILES, *(_CODE_FILES if with_code else ())])
+    folder = _download(request, [*PLAIN_FILES, *(_CODE_FILES if with_code else ())])
     if fault := folder_fault(folder):
         raise _incomplete(request, fault)
     return folder
@@ -73,7 +73,7 @@ def cached_config(request: HubRequest) -> Path | None:
     """The model's config.json in the hub's cache, or None. Touches no network."""
     from huggingface_hub import try_to_load_from_cache
 
-    with _hub_errors(request):
+    with hub_errors(request):
         found = try_to_load_from_cache(
             request.repo_id, "config.json", cache_dir=request.cache_dir, revision=request.revision
         )
@@ -97,7 +97,7 @@ def _download(request: HubRequest, patterns: list[str]) -> Path:
     a network, where the hub's single-file download tries for twenty."""
     from huggingface_hub import snapshot_download
 
-    with _hub_errors(request):
+    with hub_errors(request):
         return Path(
             snapshot_download(
                 request.repo_id,
@@ -105,13 +105,13 @@ def _download(request: HubRequest, patterns: list[str]) -> Path:
                 cache_dir=request.cache_dir,
                 local_files_only=request.is_offline,
                 allow_patterns=patterns,
-                ignore_patterns=list(_LEFT_OUT),
+                ignore_patterns=list(LEFT_OUT),
             )
         )
 
 
 @contextmanager
-def _hub_errors(request: HubRequest) -> Iterator[None]:
+def hub_errors(request: HubRequest) -> Iterator[None]:
     """Turn whatever huggingface_hub raises into a ModelError that says what to do."""
     import httpx2
     from huggingface_hub import errors

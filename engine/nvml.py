@@ -1,8 +1,8 @@
 """Reads the NVIDIA cards through NVML, by the vendor's own binding (`pynvml` of nvidia-ml-py).
 
-Lives here: every call into NVML. A question that a card does not answer becomes None and an entry in
-`Gpu.problems`; a driver that does not answer at all becomes a note. Nothing here raises for what the
-machine is or lacks.
+Lives here: every call into NVML, for all cards once (`read_gpus`) and for one again and again (`OpenCard`). A question
+that a card does not answer becomes None and an entry in `Gpu.problems`; a driver that does not answer at all becomes a
+note. Nothing here raises for what the machine is or lacks.
 
 With MIG on, CUDA programs cannot use the card as a whole but only its slices, each with memory of its own:
 the slices are returned in its place.
@@ -33,6 +33,49 @@ def read_gpus() -> tuple[tuple[Gpu, ...], str]:
         return _read_all(pynvml)
     finally:
         _quietly_shut_down(pynvml)
+
+
+class OpenCard:
+    """One card or MIG slice, by its UUID ("" for the first), kept open to be read again and again."""
+
+    def __init__(self, uuid: str) -> None:
+        self.uuid = uuid
+        self._nvml: Any = None
+
+    def read(self) -> tuple[Gpu, float | None] | None:
+        """The card now and the watts it draws (None: not told); None if the driver does not answer at all.
+
+        It is opened anew after a failure. A slice draws no watts of its own.
+        """
+        try:
+            import pynvml
+        except ModuleNotFoundError:
+            return None
+        try:
+            if self._nvml is None:
+                pynvml.nvmlInit()
+                self._nvml = pynvml
+            return self._read(pynvml)
+        except pynvml.NVMLError:
+            self._close()
+            return None
+
+    def _close(self) -> None:
+        if self._nvml is not None:
+            _quietly_shut_down(self._nvml)
+            self._nvml = None
+
+    def _read(self, nvml: Any) -> tuple[Gpu, float | None] | None:
+        handle = nvml.nvmlDeviceGetHandleByUUID(self.uuid) if self.uuid else nvml.nvmlDeviceGetHandleByIndex(0)
+        is_slice = self.uuid.startswith("MIG-")
+        whole = nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle) if is_slice else handle
+        ask = _Reader(nvml)
+        mig, parent = ("slice", whole) if is_slice else ("off", None)
+        gpu = _read_device(ask, handle, 0, "", mig, parent=parent)
+        if gpu is None:
+            return None
+        milliwatts = None if is_slice else ask.ask("power", nvml.nvmlDeviceGetPowerUsage, whole)
+        return gpu, None if milliwatts is None else milliwatts / 1000
 
 
 def _quietly_shut_down(pynvml: Any) -> None:

@@ -7,18 +7,15 @@ a run does when memory runs out (`ladder`).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from engine.calibration import lookup
-from engine.errors import ModelError
 from engine.hardware import Hardware
 from engine.ladder import COSTLY, Rung, ladder
 from engine.memory import MemoryPrediction, Predictor
 from engine.model_shape import ModelShape
-from engine.model_source import fetch_config, locate
 from engine.plan import Plan, plan
 from engine.recipe import Recipe
 from engine.row_lengths import RowLengths
@@ -113,15 +110,3 @@ def rung_outlooks(start: Plan, recipe: Recipe, predictor: Predictor | None) -> I
         saved = before.peak_bytes - memory.peak_bytes if memory and before else 0
         yield RungOutlook(rung, num_times, memory, saved, rung in allowed)
         current, before = dataclasses.replace(changed, memory=memory), memory
-
-
-def config_of(recipe: Recipe, base_dir: Path) -> Mapping[str, Any] | None:
-    """The model's config.json or what its GGUF header says; None where it cannot be had."""
-    model = recipe.model
-    try:
-        return fetch_config(
-            locate(model.name_or_path, base_dir=base_dir, revision=model.revision, complete=False),
-            offline=model.offline,
-        )
-    except ModelError:
-        return None

@@ -14,10 +14,11 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import tomli_w
 from pydantic import BaseModel, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from engine.errors import RecipeError
 from engine.ladder_faults import ladder_faults
@@ -101,28 +102,14 @@ class Recipe(Section):
     @staticmethod
     def from_values(values: Mapping[str, Any]) -> Recipe:
         """Validate plain values. Raises RecipeError listing every fault."""
-        try:
-            recipe = Recipe.model_validate(values)
-        except ValidationError as fault:
-            raise recipe_error(_problems(fault.errors())) from None
-        if problems := cross_problems(recipe):
+        if problems := faults(values):
             raise recipe_error(problems)
-        return recipe
+        return Recipe.model_validate(values)
 
     @staticmethod
     def parse(text: str, *, name: str = "the recipe", overrides: Iterable[str] = ()) -> Recipe:
         """Read TOML text and apply `section.key=value` overrides. Raises RecipeError."""
-        try:
-            values = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, RecursionError) as fault:
-            raise RecipeError(
-                f"{name} is not valid TOML: {fault}.",
-                means="Nothing was started.",
-                remedy="Mend that line; texts need quotes, tables stand in [brackets].",
-            ) from None
-        for override in overrides:
-            _apply(values, override)
-        return Recipe.from_values(values)
+        return Recipe.from_values(values_of(text, name=name, overrides=overrides))
 
     @staticmethod
     def load(path: Path, *, overrides: Iterable[str] = ()) -> Recipe:
@@ -138,6 +125,43 @@ class Recipe(Section):
         if len(content) > MAX_RECIPE_BYTES:
             raise _unreadable(path, "it is larger than 1 MiB")
         return Recipe.parse(text.replace("\r\n", "\n"), name=str(path), overrides=overrides)
+
+
+def values_of(text: str, *, name: str = "the recipe", overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """The plain values of a recipe's TOML text with overrides applied, not judged yet. Raises RecipeError."""
+    try:
+        values = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as fault:
+        raise RecipeError(
+            f"{name} is not valid TOML: {fault}.",
+            means="Nothing was started.",
+            remedy="Mend that line; texts need quotes, tables stand in [brackets].",
+        ) from None
+    for override in overrides:
+        _apply(values, override)
+    return values
+
+
+def faults(values: Mapping[str, Any]) -> list[Problem]:
+    """Every fault of a recipe's plain values: those of single fields, or where there is none those between fields."""
+    try:
+        return cross_problems(Recipe.model_validate(values))
+    except ValidationError as fault:
+        return _problems(fault.errors())
+
+
+def field_sentence(name: str) -> str:
+    """The sentence of a field by its dotted name, which is also its help; empty for what is no field."""
+    return _description(name)
+
+
+def literal_values(name: str) -> tuple[Any, ...]:
+    """The values that a field of few values takes, by its dotted name; empty for one that takes any."""
+    info = _field_of(name)
+    annotation = info.annotation if info else None
+    kinds = [annotation, *get_args(annotation)]
+    found = [value for kind in kinds if get_origin(kind) is Literal for value in get_args(kind)]
+    return tuple(dict.fromkeys([*found, *((True, False) if bool in kinds else ())]))
 
 
 def recipe_error(problems: Iterable[Problem]) -> RecipeError:
@@ -269,11 +293,17 @@ def _problem(error: Any) -> Problem:
 
 def _description(field: str) -> str:
     """The sentence of a field, which is the help for whoever gave it a wrong value."""
-    section, _, name = field.partition(".")
-    info = Recipe.model_fields.get(section)
-    if info and name and isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-        info = info.annotation.model_fields.get(name)
+    info = _field_of(field)
     return (info.description or "") if info else ""
+
+
+def _field_of(name: str) -> FieldInfo | None:
+    """A field or a section by its dotted name."""
+    section, _, key = name.partition(".")
+    info = Recipe.model_fields.get(section)
+    if info and key and isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+        return info.annotation.model_fields.get(key)
+    return info
 
 
 def _nearest(field: str) -> str:

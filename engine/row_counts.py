@@ -229,13 +229,13 @@ def _counted(recipe: Recipe, folder: Path, wait_seconds: float) -> dict[str, Any
         if "error" not in told:
             RowLengths.from_json(told["row_lengths"])
     except (ValueError, TypeError, KeyError):
-        raise DiedError(f"the process that counts them {_ending(done)}") from None
+        raise DiedError(f"the process that counts them {ending(done)}") from None
     if error := told.get("error"):
         raise FinetuiError(str(error["happened"]), means=str(error["means"]), remedy=str(error["remedy"]))
     return dict(told)
 
 
-def _ending(done: subprocess.CompletedProcess[bytes]) -> str:
+def ending(done: subprocess.CompletedProcess[bytes]) -> str:
     """How the worker ended, with the last line that it wrote as an error."""
     code = done.returncode
     how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"

@@ -5,7 +5,7 @@ Pure: no files, no clock. Whether the process behind a run is alive is not an ev
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import singledispatch
 
@@ -21,12 +21,15 @@ class RunState:
     """waiting, preparing, training, paused, evaluating, finished, stopped or failed."""
     run: str = ""
     recipe: str = ""
+    host: str = ""
     started_at: float | None = None
     updated_at: float | None = None
     model: ev.ModelReady | None = None
     data: ev.DataReady | None = None
     loaded: ev.ModelLoaded | None = None
     attempt: int = 0
+    attempts: tuple[ev.AttemptEnded, ...] = ()
+    """Those that ended, of every supervisor."""
     step: int = 0
     max_steps: int = 0
     first_loss: float | None = None
@@ -41,6 +44,7 @@ class RunState:
     probed: ev.MemoryProbed | None = None
     measured: ev.MemoryMeasured | None = None
     """Predicted, probed and running peak of the present plan."""
+    device: ev.DeviceSampled | None = None
     ooms: tuple[ev.OomHit, ...] = ()
     rungs: tuple[ev.RungTaken, ...] = ()
     carried: tuple[ev.WeightsCarried, ...] = ()
@@ -66,15 +70,42 @@ class RunState:
 
 def fold(state: RunState, stamped: Stamped) -> RunState:
     """The state after one more event."""
+    if type(stamped.event) is ev.StepLogged:
+        return _fold_steps(state, [stamped])
     state = replace(state, updated_at=stamped.time, started_at=state.started_at or stamped.time)
     return _fold(stamped.event, state)
 
 
-def fold_all(stamped_events: Iterable[Stamped]) -> RunState:
-    state = RunState()
+def fold_all(stamped_events: Iterable[Stamped], state: RunState | None = None) -> RunState:
+    """The state after all these events, from `state` on. Far quicker than one by one where most are steps."""
+    state = state or RunState()
+    steps: list[Stamped] = []
     for stamped in stamped_events:
-        state = fold(state, stamped)
-    return state
+        if type(stamped.event) is ev.StepLogged:
+            steps.append(stamped)
+            continue
+        state = fold(_fold_steps(state, steps), stamped) if steps else fold(state, stamped)
+        steps.clear()
+    return _fold_steps(state, steps) if steps else state
+
+
+def _fold_steps(state: RunState, steps: Sequence[Stamped]) -> RunState:
+    """The state after steps that follow one another."""
+    logged = [stamped.event for stamped in steps if isinstance(stamped.event, ev.StepLogged)]
+    first, last = logged[0], logged[-1]
+    timed = logged if state.num_attempt_steps else logged[1:]
+    return replace(
+        state,
+        started_at=state.started_at or steps[0].time,
+        updated_at=steps[-1].time,
+        step=last.step,
+        max_steps=last.max_steps,
+        last_step=last,
+        first_loss=first.loss if state.first_loss is None else state.first_loss,
+        num_tokens=state.num_tokens + sum(event.num_tokens for event in logged),
+        training_seconds=sum((event.step_seconds for event in timed), start=state.training_seconds),
+        num_attempt_steps=state.num_attempt_steps + len(logged),
+    )
 
 
 @singledispatch
@@ -83,14 +114,25 @@ def _fold(event: Event, _state: RunState) -> RunState:
 
 
 @_fold.register
-def _(_event: ev.StageFinished | ev.AttemptEnded | ev.TrainingEnded | ev.WorkerFailed, state: RunState) -> RunState:
+def _(_event: ev.StageFinished | ev.TrainingEnded | ev.WorkerFailed, state: RunState) -> RunState:
     """The next stage, attempt or final event tells the same to the people who look."""
     return state
 
 
 @_fold.register
+def _(event: ev.AttemptEnded, state: RunState) -> RunState:
+    return replace(state, attempts=(*state.attempts, event))
+
+
+@_fold.register
+def _(event: ev.DeviceSampled, state: RunState) -> RunState:
+    return replace(state, device=event)
+
+
+@_fold.register
 def _(event: ev.RunStarted, state: RunState) -> RunState:
-    return replace(state, phase="preparing", run=event.run, recipe=event.recipe, final=None, progress=None, commands=())
+    state = replace(state, final=None, progress=None, commands=(), device=None)
+    return replace(state, phase="preparing", run=event.run, recipe=event.recipe, host=event.host)
 
 
 @_fold.register
@@ -123,21 +165,6 @@ def _(event: ev.ModelLoaded, state: RunState) -> RunState:
 @_fold.register
 def _(event: ev.TrainingStarted, state: RunState) -> RunState:
     return replace(state, phase="training", max_steps=event.max_steps, step=event.resumed_from_step)
-
-
-@_fold.register
-def _(event: ev.StepLogged, state: RunState) -> RunState:
-    is_first = state.num_attempt_steps == 0
-    return replace(
-        state,
-        step=event.step,
-        max_steps=event.max_steps,
-        last_step=event,
-        first_loss=event.loss if state.first_loss is None else state.first_loss,
-        num_tokens=state.num_tokens + event.num_tokens,
-        training_seconds=state.training_seconds + (0.0 if is_first else event.step_seconds),
-        num_attempt_steps=state.num_attempt_steps + 1,
-    )
 
 
 @_fold.register

@@ -179,7 +179,8 @@ class RunTrace:
 
     @_take.register
     def _(self, event: ev.EvalLogged) -> None:
-        self.evals = [(at, loss) for at, loss in self.evals if at < event.step]
+        while self.evals and self.evals[-1][0] >= event.step:
+            self.evals.pop()
         self.evals.append((event.step, event.loss))
         self._other_seconds += event.seconds
 

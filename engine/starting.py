@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,12 @@ MIN_FREE_BYTES = 1024**3
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Prospect:
-    """A recipe with paths made absolute, its plan on this machine, and the model's shape if it is known."""
+    """A recipe with paths made absolute, its plan on this machine, and the model's config and shape if known."""
 
     recipe: Recipe
     plan: Plan
+    config: Mapping[str, Any] | None
+    """The model's config.json, or what its GGUF header says."""
     shape: ModelShape | None
     hardware: Hardware
     notes: tuple[str, ...]
@@ -50,13 +53,22 @@ class Prospect:
 def prospect(recipe: Recipe, hardware: Hardware, *, base_dir: Path) -> Prospect:
     """Resolve a recipe without changing anything on disk. Raises RecipeError or ModelError."""
     settled = with_absolute_paths(recipe, base_dir)
-    shape, notes = shape_for(settled, base_dir)
+    config, shape, notes = model_facts(settled, base_dir)
     if settled.export.to:
         notes = (*notes, f"{export_problem(settled)} A run is refused until then.")
     missing = missing_rows(settled, base_dir)
     if missing:
         notes = (*notes, f"{missing.happened} A run is refused until then.")
-    return Prospect(settled, plan(settled, hardware, shape), shape, hardware, notes, chosen_fields(recipe), missing)
+    return Prospect(
+        recipe=settled,
+        plan=plan(settled, hardware, shape),
+        config=config,
+        shape=shape,
+        hardware=hardware,
+        notes=notes,
+        chosen_fields=chosen_fields(recipe),
+        missing_rows=missing,
+    )
 
 
 def chosen_fields(recipe: Recipe) -> frozenset[str]:
@@ -71,10 +83,16 @@ def chosen_fields(recipe: Recipe) -> frozenset[str]:
 
 
 def shape_for(recipe: Recipe, base_dir: Path) -> tuple[ModelShape | None, tuple[str, ...]]:
-    """The model's dimensions without its weights, and what has to be said about them.
+    """The model's dimensions without its weights, and what has to be said about them. Raises as `model_facts`."""
+    _, shape, notes = model_facts(recipe, base_dir)
+    return shape, notes
+
+
+def model_facts(recipe: Recipe, base_dir: Path) -> tuple[Mapping[str, Any] | None, ModelShape | None, tuple[str, ...]]:
+    """The model's config, its dimensions, and what has to be said about them, without its weights.
 
     Raises ModelError for a local model that cannot be used. A hub model whose config cannot be had yet has
-    no shape: the preparation stage meets the same obstacle with all its means and reports it.
+    neither: the preparation stage meets the same obstacle with all its means and reports it.
     """
     model = recipe.model
     source = locate(model.name_or_path, base_dir=base_dir, revision=model.revision, complete=False)
@@ -86,11 +104,11 @@ def shape_for(recipe: Recipe, base_dir: Path) -> tuple[ModelShape | None, tuple[
     except ModelError as fault:
         if source.kind != "hub":
             raise
-        return None, (*notes, fault.happened)
+        return None, None, (*notes, fault.happened)
     try:
-        return model_shape(config), notes
+        return config, model_shape(config), notes
     except ModelError as fault:  # a family whose memory nobody has worked out may still train
-        return None, (*notes, f"not validated: {fault.happened}")
+        return config, None, (*notes, f"not validated: {fault.happened}")
 
 
 def with_absolute_paths(recipe: Recipe, base_dir: Path) -> Recipe:

@@ -20,6 +20,7 @@ from pathlib import Path
 from engine import checkpoints, control
 from engine.attempt_outcome import Outcome, outcome_of, silent_oom
 from engine.climbing import Climber
+from engine.device_samples import DeviceSampler
 from engine.environment import child_environment, device_environment, worker_command
 from engine.errors import OutOfMemoryError, RunDirError, StoppedError
 from engine.event_log import EventWriter
@@ -55,6 +56,8 @@ class Supervisor:
 
     run: RunDir
     writer: EventWriter
+    samples: EventWriter
+    """A file of their own: there are so many that the few events that matter would be lost among them."""
     resumed: bool
     offline: bool = False
     started: float = field(default_factory=time.monotonic)
@@ -193,11 +196,14 @@ class Supervisor:
             )
         ProcessIdentity.of(process.pid).write(self.run.worker)
         volunteer(process.pid)
-        witness = Witness(process.pid)
+        witness, sampler = Witness(process.pid), DeviceSampler(process.pid, plan, self.run.path)
         passed_on = 0
         while (exit_code := process.poll()) is None:
             self.keep_beating()
             witness.look()
+            if sampler.is_due() and (sample := sampler.sample()):
+                with contextlib.suppress(RunDirError):  # a full disk ends a run where something is lost by it
+                    self.samples.write(sample)
             self.obey(claims)
             if self.stop_requests > passed_on:
                 kill_group(process.pid, signal.SIGKILL if self.stop_requests > 1 else signal.SIGTERM)
@@ -302,7 +308,7 @@ def main(arguments: list[str]) -> int:
         print("another supervisor holds this run", file=sys.stderr)  # noqa: T201 - goes to the log file
         return RunDirError.exit_code
     writer = EventWriter(run.event_file("supervisor"))
-    supervisor = Supervisor(run, writer, resumed="--resumed" in arguments)
+    supervisor = Supervisor(run, writer, EventWriter(run.event_file("samples")), resumed="--resumed" in arguments)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: supervisor.request_stop())
     refuse_leftovers(run, writer)

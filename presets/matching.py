@@ -11,10 +11,11 @@ from pathlib import Path
 from engine.errors import FinetuiError
 from engine.hardware import Hardware
 from engine.memory import Predictor, closed_form
-from engine.outlook import rung_outlooks
+from engine.outlook import expected_time, rung_outlooks
 from engine.plan import Plan
 from engine.recipe import Recipe
 from engine.starting import prospect
+from engine.time_estimate import TimeEstimate
 from engine.units import format_bytes
 from presets.preset import Preset, all_presets
 
@@ -25,11 +26,14 @@ ORDER = ("fits", "tight", "unknown", "will not fit", "cannot run")
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A preset on a machine: fits, tight, unknown, will not fit or cannot run, and why."""
+    """A preset on a machine: fits, tight, unknown, will not fit or cannot run, and why; where predicted, in figures."""
 
     preset: Preset
     verdict: str
     reason: str
+    needed_bytes: int | None = None
+    capacity_bytes: int | None = None
+    time: TimeEstimate | None = None
 
 
 def match(each: Preset, hardware: Hardware) -> Match:
@@ -49,7 +53,8 @@ def match(each: Preset, hardware: Hardware) -> Match:
         reason += "; there is no NVIDIA card, and a model of this size takes very long on a CPU"
     if found.recipe.export.to:
         reason += f"; its export to {', '.join(found.recipe.export.to)} cannot be made yet"
-    return Match(each, memory.verdict, reason)
+    time = expected_time(found.plan, found.recipe, found.shape, hardware)
+    return Match(each, memory.verdict, reason, memory.needed_bytes, memory.capacity_bytes, time)
 
 
 def with_the_ladder(plan: Plan, recipe: Recipe, predictor: Predictor) -> str:

@@ -18,8 +18,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
+hypothesis.settings.register_profile("finetui", deadline=None)  # a busy machine is no fault of the code
+hypothesis.settings.load_profile("finetui")
 SESSION = Path(tempfile.mkdtemp(prefix="finetui-tests-"))
 SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN", "WANDB_API_KEY")
 # One cache for the whole session: a bundled model is converted once, whichever test needs it first.

@@ -41,7 +41,8 @@ PAUSE_POLL_SECONDS = 0.2
 class RunCallback(TrainerCallback):
     """Tells a run's events and obeys its commands.
 
-    `stop_asked` says whether a signal asked to stop; `num_tokens` hands out the real tokens of the step.
+    `stop_asked` says whether a signal asked to stop; `take_num_tokens` hands out the real tokens of the step,
+    `data_seconds` tells how long it waited for its rows.
     `phase` is what is being done now, `at_step_begin` the random states that a checkpoint of the last finished
     step has to hold.
     """
@@ -57,10 +58,11 @@ class RunCallback(TrainerCallback):
         num_eval_rows: int,
         stop_asked: Callable[[], bool],
         take_num_tokens: Callable[[], int],
+        data_seconds: Callable[[], float],
     ) -> None:
         self.run, self.writer = run, writer
         self.logging_steps, self.num_eval_rows = logging_steps, num_eval_rows
-        self.stop_asked, self.take_num_tokens = stop_asked, take_num_tokens
+        self.stop_asked, self.take_num_tokens, self.data_seconds = stop_asked, take_num_tokens, data_seconds
         self.stopped_because = ""
         self.phase = "load"
         self.evaluated_at = -1
@@ -152,6 +154,7 @@ class RunCallback(TrainerCallback):
                 allocated_bytes=torch.cuda.max_memory_allocated() if cuda else None,
                 reserved_bytes=torch.cuda.max_memory_reserved() if cuda else None,
                 device_used_bytes=_device_used_bytes() if cuda else None,
+                data_seconds=round(self.data_seconds(), 4),
             )
         )
 

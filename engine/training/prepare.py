@@ -93,7 +93,6 @@ def render_splits(rows: Prepared, renderer: Renderer) -> tuple[Prepared, dict[st
     kept: dict[str, tuple[Example, ...]] = {}
     refused: list[DataError] = []
     rejected = list(rows.rejected)
-    source = rows.files[0].name if len(rows.files) == 1 else "all files counted together"
     for name in ("train", "eval", "test"):
         good: list[tuple[Example, Rendered]] = []
         for example in getattr(rows, name):
@@ -101,7 +100,7 @@ def render_splits(rows: Prepared, renderer: Renderer) -> tuple[Prepared, dict[st
                 good.append((example, renderer.render(example)))
             except DataError as fault:
                 refused.append(fault)
-                rejected.append(Rejection(example.line, "refused by the chat template", source))
+                rejected.append(refusal(example, rows))
         kept[name] = tuple(example for example, _ in good)
         rendered[name] = [row for _, row in good]
     if refused and not kept["train"]:
@@ -116,6 +115,12 @@ def render_splits(rows: Prepared, renderer: Renderer) -> tuple[Prepared, dict[st
         rejected=tuple(rejected),
     )
     return left, {name: rendered[name] for name in ("train", "eval")}
+
+
+def refusal(example: Example, rows: Prepared) -> Rejection:
+    """The account of a row that the model's chat template cannot take."""
+    source = rows.files[0].name if len(rows.files) == 1 else "all files counted together"
+    return Rejection(example.line, "refused by the chat template", source)
 
 
 def warn_of_lost_positions(run: RunDir, recipe: Recipe, rows: Sequence[Rendered], writer: EventWriter) -> None:

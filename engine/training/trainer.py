@@ -30,7 +30,8 @@ class RunTrainer(SFTTrainer):
     `folder` gets the sealed checkpoints, `key` says which plans may continue them, `on_sealed` is told of each
     with the seconds it took, `on_phase` of what is done between steps. `progress` goes into each checkpoint; its
     warm-up of an optimizer that began anew is multiplied into the schedule. `total_steps` is the last step of the
-    whole run. `num_tokens` counts real tokens since it was last set to 0.
+    whole run. `num_tokens` counts real tokens since it was last set to 0; `data_seconds` is how long the running step
+    waited for its rows.
     """
 
     _name = "SFT"
@@ -65,8 +66,16 @@ class RunTrainer(SFTTrainer):
                 if parameter.requires_grad:
                     parameter.data = parameter.data.float()
         self.num_tokens = 0
+        self.data_seconds = 0.0
         self.last_sealed_step = -1
         self.head = self._frozen_head() if fused_loss and self.args.device.type == "cpu" else None
+
+    def get_batch_samples(self, *arguments: Any, **named: Any) -> Any:
+        """The micro-batches of the next step, timed."""
+        started = time.monotonic()
+        batches = super().get_batch_samples(*arguments, **named)
+        self.data_seconds = time.monotonic() - started
+        return batches
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None

@@ -30,6 +30,7 @@ VAGUE_NAMES = {"util", "utils", "helper", "helpers", "manager", "managers", "com
 BROAD_EXCEPTS = {
     "engine/worker_edge.py": 2,  # a worker's, and the supervisor's, escape becomes the last event
     "engine/training/dry_run/worker.py": 1,  # one question that cannot be tried must not end the process
+    "tui_app/widgets/panel_view.py": 1,  # a panel that fails says so; the screen and the run go on
     "tui_app/cli.py": 1,  # the program's edge: no traceback reaches a screen
 }
 """Where `except Exception` may stand, and how often: only at the edge of a process."""

@@ -99,6 +99,34 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned int index, const Card **card) {
     return SUCCESS;
 }
 
+/* The whole card that a slice is cut from, NULL for any other handle. */
+static const Card *whole_of(const Card *slice) {
+    for (const Card *card = cards(); card->name; card++)
+        for (const Card *one = card->slices; one && one->name; one++)
+            if (one == slice) return card;
+    return NULL;
+}
+
+int nvmlDeviceGetHandleByUUID(const char *uuid, const Card **found) {
+    for (const Card *card = cards(); card->name; card++) {
+        if (!strcmp(card->uuid, uuid)) return *found = card, SUCCESS;
+        for (const Card *one = card->slices; one && one->name; one++)
+            if (!strcmp(one->uuid, uuid)) return *found = one, SUCCESS;
+    }
+    return NOT_FOUND;
+}
+
+int nvmlDeviceGetDeviceHandleFromMigDeviceHandle(const Card *slice, const Card **card) {
+    *card = whole_of(slice);
+    return *card ? SUCCESS : INVALID_ARGUMENT;
+}
+
+int nvmlDeviceGetPowerUsage(const Card *card, unsigned int *milliwatts) {
+    if (card->answer_optional != SUCCESS) return card->answer_optional;
+    *milliwatts = 28500;
+    return SUCCESS;
+}
+
 int nvmlDeviceGetName(const Card *card, char *name, unsigned int length) {
     snprintf(name, length, "%s", card->name);
     return SUCCESS;

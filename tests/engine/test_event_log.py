@@ -7,13 +7,16 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.errors import RunDirError
-from engine.event_log import MAX_LINE_BYTES, EventReader, EventWriter, decode, encode, read_events
+from engine.event_log import MAX_LINE_BYTES, EventReader, EventWriter, decode, encode, glimpse, read_events
 from engine.events import StageStarted, Stamped, TrainingPaused, WarningRaised
 
 WRITE_WITHOUT_END = """
@@ -258,3 +261,99 @@ def test_a_limit_on_file_size_kills_nobody() -> None:
 def test_an_event_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     EventWriter(tmp_path / "a.jsonl").close()
     assert (tmp_path / "a.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+def slices(reader: EventReader) -> list[list[Stamped]]:
+    """What a reader hands out in the smallest slices there are, until it has read everything."""
+    found, share = [], 0.0
+    while share < 1.0:
+        some, share_now = reader.drain(0.0)
+        assert share_now >= share
+        share = share_now
+        found.append(some)
+    return found
+
+
+def write_lines(folder: Path, clocks: dict[str, list[float]]) -> None:
+    for writer, times in clocks.items():
+        text = b"".join(line(number, time, writer) for number, time in enumerate(times))
+        (folder / f"{writer}.jsonl").write_bytes(text)
+
+
+Clocks = st.dictionaries(
+    st.sampled_from(("attempt-1", "attempt-2", "supervisor")), st.lists(st.integers(0, 5).map(float), max_size=90)
+)
+
+
+@given(Clocks)
+def test_a_history_read_in_slices_is_the_history_read_at_once(clocks: dict[str, list[float]]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_lines(folder, clocks)
+        found = slices(EventReader(folder))
+        assert [stamped for part in found for stamped in part] == read_events(folder)
+        keyed = [
+            (max(clocks[writer][: number + 1]), writer, number)
+            for writer, times in clocks.items()
+            for number in range(len(times))
+        ]
+        assert [(stamped.writer, stamped.seq) for stamped in read_events(folder)] == [key[1:] for key in sorted(keyed)]
+
+
+def test_slices_are_small_and_what_is_written_meanwhile_comes_after_them(tmp_path: Path) -> None:
+    write_lines(tmp_path, {"attempt-1": [float(number) for number in range(100)], "supervisor": [50.5]})
+    reader = EventReader(tmp_path)
+    first, share = reader.drain(0.0)
+    assert len(first) == 32
+    assert 0 < share < 1
+    with (tmp_path / "attempt-1.jsonl").open("ab") as file:
+        file.write(line(100, 100.0) + line(101, 101.0)[:20])
+    rest = [stamped for part in slices(reader) for stamped in part]
+    assert [stamped.seq for stamped in first + rest if stamped.writer == "attempt-1"] == list(range(101))
+    with (tmp_path / "attempt-1.jsonl").open("ab") as file:
+        file.write(line(101, 101.0)[20:])
+    assert [stamped.seq for stamped in reader.poll()] == [101]
+
+
+def test_a_file_replaced_between_two_slices_is_read_from_its_start(tmp_path: Path) -> None:
+    write_lines(tmp_path, {"attempt-1": [float(number) for number in range(100)]})
+    reader = EventReader(tmp_path)
+    reader.drain(0.0)
+    other = tmp_path / "other"
+    other.write_bytes(line(7, 7.0))
+    other.replace(tmp_path / "attempt-1.jsonl")
+    assert [stamped.seq for part in slices(reader) for stamped in part] == [7]
+    (tmp_path / "attempt-1.jsonl").unlink()
+    assert reader.drain(0.0) == ([], 1.0)
+
+
+def test_a_glimpse_shows_both_ends_of_every_file_and_no_line_twice(tmp_path: Path) -> None:
+    write_lines(
+        tmp_path,
+        {
+            "attempt-1": [float(n) for n in range(1000)],
+            "attempt-2": [1000.0 + n for n in range(1000)],
+            "supervisor": [0.5],
+        },
+    )
+    with (tmp_path / "attempt-2.jsonl").open("ab") as file:
+        file.write(b'{"v":1,"seq":')
+    seen = glimpse(tmp_path, max_bytes=2000)
+    assert [stamped.writer for stamped in seen[:3]] == ["attempt-1", "supervisor", "attempt-1"]
+    by_writer = {name: [s.seq for s in seen if s.writer == name] for name in ("attempt-1", "attempt-2")}
+    for numbers in by_writer.values():
+        assert (numbers[0], numbers[-1]) == (0, 999)
+        assert numbers == sorted(set(numbers))
+        assert 20 < len(numbers) < 80
+
+
+@given(st.integers(1, 3000), st.integers(0, 60))
+def test_a_glimpse_of_any_size_holds_whole_lines_only(max_bytes: int, count: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_lines(folder, {"attempt-1": [float(number) for number in range(count)]})
+        seen, whole = glimpse(folder, max_bytes), read_events(folder)
+        assert len(seen) == len({stamped.seq for stamped in seen})
+        assert {stamped.seq for stamped in seen} <= {stamped.seq for stamped in whole}
+        if (folder / "attempt-1.jsonl").stat().st_size <= 2 * max_bytes:
+            assert seen == whole

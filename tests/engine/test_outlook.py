@@ -5,13 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import pytest
-
 from engine.hardware import emulate, read_hardware
 from engine.known_models import KNOWN_MODELS
 from engine.memory import closed_form
 from engine.model_shape import ModelShape
-from engine.outlook import Outlook, config_of, outlook
+from engine.outlook import Outlook, outlook
 from engine.recipe import Recipe
 from engine.row_lengths import RowLengths
 
@@ -83,11 +81,3 @@ def test_a_model_of_unknown_shape_has_rungs_without_figures_unless_something_pre
     assert all(each.memory is None for each in found.rungs)
     predictor = closed_form(ModelShape.from_config(KNOWN_MODELS[GEMMA].config))
     assert outlook(recipe(), emulate(CPU, "t4"), None, predictor).plan.memory is not None
-
-
-def test_the_configuration_of_a_known_model_is_at_hand_and_of_a_missing_one_is_not(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
-) -> None:
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    assert config_of(recipe(), tmp_path) == dict(KNOWN_MODELS[GEMMA].config)
-    assert config_of(recipe(model={"name_or_path": "./nowhere"}), tmp_path) is None

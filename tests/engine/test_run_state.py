@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.events import (
+    AttemptEnded,
     AttemptStarted,
     CommandAcknowledged,
+    DeviceSampled,
     Event,
     OomHit,
     RunFailed,
@@ -25,7 +29,7 @@ from engine.events import (
     VariantScored,
     WarningRaised,
 )
-from engine.run_state import RunState, fold_all
+from engine.run_state import RunState, fold, fold_all
 
 
 def state_after(*events: Event) -> RunState:
@@ -131,3 +135,37 @@ def test_what_comes_several_times_is_kept_in_order() -> None:
     assert [rung.rung for rung in state.rungs] == ["r0", "r1", "r2"]
     assert [oom.step for oom in state.ooms] == [0, 1, 2]
     assert [command.command_id for command in state.commands] == ["0", "1", "2"]
+
+
+@given(st.lists(st.sampled_from(("step", "attempt", "sample", "pause")), max_size=30))
+def test_many_events_at_once_fold_as_they_do_one_by_one(kinds: list[str]) -> None:
+    sample = DeviceSampled(
+        device="cpu", device_used_bytes=1, device_total_bytes=2, ram_used_bytes=1, ram_total_bytes=2, disk_free_bytes=3
+    )
+    made: dict[str, Event] = {
+        "attempt": AttemptStarted(attempt=2, plan_file="plan-1.json", resumed_from_step=3),
+        "sample": sample,
+        "pause": TrainingPaused(step=1),
+    }
+    events = [made.get(kind, step(number, loss=number / 7)) for number, kind in enumerate(kinds)]
+    stamped = [Stamped(100.0 + number, "w", number, event) for number, event in enumerate(events)]
+    one_by_one = RunState()
+    for each in stamped:
+        one_by_one = fold(one_by_one, each)
+    assert fold_all(stamped) == one_by_one
+    assert fold_all(stamped[5:], fold_all(stamped[:5])) == one_by_one
+
+
+def test_host_attempts_and_the_newest_look_at_the_device_are_kept() -> None:
+    ended = AttemptEnded(attempt=1, outcome="out_of_memory", exit_code=5)
+    used = DeviceSampled(
+        device="cuda:0",
+        device_used_bytes=9,
+        device_total_bytes=10,
+        ram_used_bytes=1,
+        ram_total_bytes=2,
+        disk_free_bytes=3,
+    )
+    state = state_after(started(), used, ended)
+    assert (state.host, state.attempts, state.device) == ("h", (ended,), used)
+    assert state_after(started(), used, started(resumed=True)).device is None

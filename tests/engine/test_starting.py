@@ -12,6 +12,7 @@ import pytest
 
 from engine.errors import ModelError, RecipeError
 from engine.hardware import emulate, read_hardware
+from engine.known_models import KNOWN_MODELS
 from engine.plan import Plan
 from engine.recipe import Recipe
 from engine.run_dir import list_runs, read_json
@@ -53,6 +54,17 @@ def test_paths_beside_the_recipe_become_absolute_and_those_from_here_after_them(
     assert settled.data.eval_dataset == str(beside / "both.jsonl")
     assert settled.data.test_dataset == str(here / "a:b.jsonl")
     assert with_absolute_paths(settled, tmp_path) == settled
+
+
+def test_the_models_configuration_is_read_with_its_shape_and_kept_where_nobody_knows_its_family(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    assert prospect_in(tmp_path).config == dict(KNOWN_MODELS["google/gemma-3-270m"].config)
+    (tmp_path / "strange").mkdir()
+    (tmp_path / "strange" / "config.json").write_text('{"model_type": "strange"}')
+    strange = prospect_in(tmp_path, "model.name_or_path=./strange")
+    assert (strange.config, strange.shape) == ({"model_type": "strange"}, None)
 
 
 def test_a_path_in_the_home_is_found(tmp_path: Path) -> None:

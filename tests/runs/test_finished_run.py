@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from engine.event_log import read_events
+from engine.events import DeviceSampled
 from engine.run_dir import RunDir
 from engine.run_state import fold_all
 
@@ -24,6 +25,16 @@ def test_a_finished_run_has_a_result_that_was_read_back(straight: RunDir) -> Non
     assert state.first_loss is not None
     assert state.last_step.loss < state.first_loss
     assert [event.step for event in state.evals] == [12]
+    assert state.last_step.data_seconds is not None
+    assert [ended.outcome for ended in state.attempts] == ["completed"]
+
+
+def test_the_device_was_looked_at_while_its_processes_worked(straight: RunDir) -> None:
+    samples = [each.event for each in read_events(straight.events) if isinstance(each.event, DeviceSampled)]
+    assert samples
+    assert all(sample.own_bytes is not None and sample.own_bytes < sample.ram_total_bytes for sample in samples)
+    assert any(sample.own_bytes for sample in samples)
+    assert {sample.device for sample in samples} == {"cpu"}
 
 
 def test_the_manifest_names_what_the_run_was_made_from(straight: RunDir) -> None:

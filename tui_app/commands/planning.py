@@ -8,21 +8,18 @@ import dataclasses
 import functools
 import json
 import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from data.preparation import prepare
 from engine.calibration import calibrated
 from engine.cards import CARDS
 from engine.data_request import data_request
-from engine.dry_runs import dry_run_predictor
 from engine.errors import RecipeError
 from engine.hardware import Hardware, emulate, read_hardware
-from engine.memory import Predictor, closed_form, trainable_parameters
-from engine.outlook import Outlook, config_of, outlook
-from engine.plan import Plan
+from engine.memory import Predictor, closed_form
+from engine.outlook import Outlook, outlook
 from engine.recipe import Recipe
 from engine.recipe import schema as recipe_schema
 from engine.row_counts import counted_by, row_counts
@@ -40,34 +37,24 @@ from tui_app.memory_table import (
     longest_batch,
     longest_batch_reason,
     memory_lines,
-    parameter_line,
     time_lines,
+    value_line,
     wrapped,
 )
 from tui_app.plain import printable
-
-if TYPE_CHECKING:
-    from tui_app.commands.replay import Source
-
-VALUE_WIDTH = 16
-SHOWN = (
-    *("device_name", "dtype", "autocast", "attn_implementation", "method", "r", "lora_alpha", "target_modules"),
-    *("use_rslora", "use_dora", "max_length", "per_device_train_batch_size", "gradient_accumulation_steps"),
-    *("gradient_checkpointing", "padding_free", "optim", "num_threads"),
-)
-TRAINING = ("max_steps", "num_train_epochs", "learning_rate", "lr_scheduler_type", "warmup_steps", "save_steps", "seed")
+from tui_app.plan_values import plan_values
+from tui_app.predicting import predictor_for
+from tui_app.recipe_source import Source, source_of
 
 
 def plan(options: argparse.Namespace) -> int:
-    from tui_app.commands.replay import source_of
-
     source = source_of(options.source, options.set)
     if options.against:
         return against_all(options, source)
     hardware = hardware_for(options.device or options.vram)
     found = prospect(source.recipe, hardware, base_dir=source.base_dir)
     rows, rows_from = rows_of(found.recipe, source.base_dir, source.run, options)
-    with predictor_for(found, options, first=found.plan) as predictor:
+    with told_predictor(found, options) as predictor:
         seen = outlook(found.recipe, hardware, found.shape, predictor, rows=rows, rows_from=rows_from)
     found = dataclasses.replace(found, plan=seen.plan)
     if options.json:
@@ -86,7 +73,7 @@ def against_all(options: argparse.Namespace, source: Source) -> int:
     first = found or prospect(recipe, machines[0][1], base_dir=base_dir)
     rows, rows_from = rows_of(first.recipe, base_dir, run, options)
     look = functools.partial(outlook, rows=rows, rows_from=rows_from, with_rungs=False)
-    with predictor_for(first, options, first=first.plan) as predictor:
+    with told_predictor(first, options) as predictor:
         for key, hardware in machines:
             try:
                 results.append((key, look(first.recipe, hardware, first.shape, predictor)))
@@ -130,15 +117,10 @@ def rows_of(
 
 
 @contextlib.contextmanager
-def predictor_for(found: Prospect, options: argparse.Namespace, *, first: Plan) -> Iterator[Predictor | None]:
-    """The dry run, unless the closed form was asked for or there is nothing to run; calibrated either way."""
-    closed = calibrated(closed_form(found.shape)) if found.shape else None
-    config = None if options.closed_form else config_of(found.recipe, Path.cwd())
-    if config is None:
-        yield closed
-        return
-    with dry_run_predictor(config, found.shape, first=first, on_question=tell_of_dry_run) as predictor:
-        yield predictor or closed
+def told_predictor(found: Prospect, options: argparse.Namespace) -> Iterator[Predictor | None]:
+    """The predictor that the options ask for; each question to a dry run is told to a person who waits."""
+    with predictor_for(found, wants_closed_form=options.closed_form, on_question=tell_of_dry_run) as predictor:
+        yield predictor
     clear()
 
 
@@ -202,36 +184,16 @@ def plan_lines(found: Prospect, seen: Outlook | None = None) -> list[str]:
 
 
 def value_lines(found: Prospect) -> list[str]:
-    """Every value with where it comes from: the plan's reason, the recipe, or finetui's default."""
-    chosen, recipe = found.plan, found.recipe
-    reasons = {"device_name": dict(chosen.reasons).get("device", "")} | dict(chosen.reasons)
-    written = {name.partition(".")[2] for name in found.chosen_fields}
-    told = [f"  {'model':<28} {recipe.model.name_or_path}", f"  {'rows':<28} {recipe.data.dataset}"]
-    values = [(name, getattr(chosen, name)) for name in SHOWN] + [(n, getattr(recipe.training, n)) for n in TRAINING]
-    before = ""
-    for name, value in values:
-        if value is not None:
-            reason = reasons.get(name, "the recipe" if name in written else "default")
-            told += value_line(name, value, "as above" if len(reason) > 40 and reason == before else reason)
-            before = reason
-    told += value_line("effective batch size", chosen.effective_batch_size, "micro-batch x accumulation")
-    if found.shape:
-        told += [
-            f"  {'trained parameters':<28} {parameter_line(trainable_parameters(chosen, found.shape), found.shape)}"
-        ]
+    """Every value with where it comes from, a reason that is long and stands above already not again."""
+    told, before = [], ""
+    for value in plan_values(found):
+        if value.name in ("model", "rows", "trained parameters"):
+            told.append(f"  {value.name:<28} {value.text}")
+            continue
+        repeats = len(value.reason) > 40 and value.reason == before
+        told += value_line(value.name, value.text, "as above" if repeats else value.reason)
+        before = value.reason
     return told
-
-
-def value_line(name: str, value: object, reason: str) -> list[str]:
-    """A value and why; what is too long for its column goes on below."""
-    text = ", ".join(value) if isinstance(value, tuple) else str(value)
-    if isinstance(value, bool):
-        text = "yes" if value else "no"
-    line = f"  {name:<28} {text:<{VALUE_WIDTH}} {reason}"
-    if len(text) <= VALUE_WIDTH and len(line) <= columns():
-        return [line]
-    below = textwrap.wrap(reason, columns(), initial_indent=" " * 6, subsequent_indent=" " * 6)
-    return [*textwrap.wrap(f"  {name:<28} {text}", columns(), subsequent_indent=" " * 31), *below]
 
 
 def row_lines(recipe: Recipe) -> list[str]:

@@ -143,6 +143,7 @@ def test_every_step_is_told_with_its_numbers(rig: Callable[..., Any]) -> None:
     lengths = [len(ids) for ids in trainer.train_dataset["input_ids"]]
     assert sum(event.num_tokens for event in steps[:3]) == sum(lengths), "an epoch's real tokens, none twice"
     assert all(event.rss_bytes > 0 and event.step_seconds > 0 for event in steps)
+    assert all(event.data_seconds is not None and 0 <= event.data_seconds < 60 for event in steps)
     assert all(event.grad_norm is not None and event.grad_norm > 0 for event in steps)
     evals = [event for event in made.events() if isinstance(event, EvalLogged)]
     assert [(event.step, event.num_rows) for event in evals] == [(3, 7), (4, 7)]

@@ -1,0 +1,153 @@
+"""A worker that shows the first train rows of a recipe as training renders them, and counts the others.
+
+Run as `python -P -m engine.training.row_previewing MODEL_FOLDER PARENT_PID NUM_ROWS` with the recipe, its paths
+absolute, on stdin; "-" for the folder leaves tokens out. JSON lines come out: a preview with the rows, then one with
+the receipt too, or {"error"}. transformers is loaded late: without tokens, or with rows that cannot be read, it is not
+needed. Not here: who asks and what for (`engine.row_preview`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import time
+import warnings
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.conversation import Conversation, Example
+from data.preparation import Prepared, prepare
+from engine.data_request import data_request
+from engine.errors import DataError, FinetuiError
+from engine.recipe import Recipe
+from engine.row_preview import UNTOKENIZED, Piece, PreviewedRow
+from engine.worker_edge import die_with_parent
+
+if TYPE_CHECKING:
+    from engine.training.rendering import Rendered, Renderer
+
+MAX_ROWS = 20_000
+"""Rows that are read for a preview; a run reads all."""
+COUNT_SECONDS = 30.0
+"""Rows are counted so long; what is left then is said."""
+
+
+def previews(recipe: Recipe, folder: Path | None, num_rows: int) -> Iterator[dict[str, Any]]:
+    """The rows, then the rows and their receipt. Raises DataError or ModelError."""
+    request = replace(data_request(recipe), offline=True)
+    limited = request.max_rows is None or request.max_rows > MAX_ROWS
+    rows = prepare(replace(request, max_rows=MAX_ROWS) if limited else request)
+    note = f"Only the first {MAX_ROWS:,} rows were read." if limited and rows.num_read >= MAX_ROWS else ""
+    told: dict[str, Any] = {"rows": [], "receipt": None, "detection": rows.detection.to_json(), "note": note}
+    if folder is None:
+        yield told | {"rows": [asdict(untokenized(example)) for example in rows.train[:num_rows]]}
+        return
+    from engine.training.prepare import receipt_of, renderer_for
+
+    counted = Counted(rows, renderer_for(recipe, folder))
+    counted.take(num_rows)
+    told["rows"] = [asdict(previewed(row, counted.renderer.tokenizer, recipe)) for row in counted.rendered]
+    yield told
+    counted.take(len(rows.train), until=time.monotonic() + COUNT_SECONDS)
+    if left := len(counted.waiting):
+        num_train = len(counted.rendered) + left
+        note = f"{note} Tokens were counted in {len(counted.rendered):,} of {num_train:,} train rows.".strip()
+    yield told | {"receipt": receipt_of(recipe, counted.prepared(), counted.rendered).to_json(), "note": note}
+
+
+class Counted:
+    """Train rows as far as they are rendered; a row that the chat template refuses is rejected, as in a run."""
+
+    def __init__(self, rows: Prepared, renderer: Renderer) -> None:
+        self.rows, self.renderer = rows, renderer
+        self.waiting = deque(rows.train)
+        self.kept: list[Example] = []
+        self.rendered: list[Rendered] = []
+        self.rejected = list(rows.rejected)
+
+    def take(self, num_rows: int, until: float = math.inf) -> None:
+        """Render until there are so many. Raises DataError where the template refuses every row."""
+        from engine.training.prepare import refusal
+
+        first_fault: DataError | None = None
+        while self.waiting and len(self.rendered) < num_rows and time.monotonic() < until:
+            example = self.waiting.popleft()
+            try:
+                self.rendered.append(self.renderer.render(example))
+                self.kept.append(example)
+            except DataError as fault:
+                first_fault = first_fault or fault
+                self.rejected.append(refusal(example, self.rows))
+        if first_fault and not self.rendered and not self.waiting:
+            raise first_fault
+
+    def prepared(self) -> Prepared:
+        """The rows less those that were refused so far."""
+        return replace(self.rows, train=(*self.kept, *self.waiting), rejected=tuple(self.rejected))
+
+
+def previewed(row: Rendered, tokenizer: Any, recipe: Recipe) -> PreviewedRow:
+    """A rendered row as text, cut into pieces where training begins or ends, and at max_length."""
+    max_length = recipe.training.max_length
+    ids, trained = row.input_ids, [label >= 0 for label in row.labels]
+    starts = [at for at in range(len(ids)) if at in (0, max_length) or trained[at] != trained[at - 1]]
+    texts = texts_between(ids, [*starts, len(ids)], tokenizer)
+    is_long = len(ids) > max_length
+    return PreviewedRow(
+        line=row.line,
+        pieces=tuple((text, trained[start]) for text, start in zip(texts, starts, strict=True)),
+        num_pieces_kept=sum(start < max_length for start in starts),
+        num_tokens=len(ids),
+        num_trained=row.num_trained,
+        # As `dataset_files.read_split` has it: position 0 predicts nothing.
+        is_left_out=(is_long and recipe.data.on_overflow == "drop") or not any(trained[1:max_length]),
+    )
+
+
+def texts_between(ids: list[int], borders: Sequence[int], tokenizer: Any) -> list[str]:
+    """The text of the tokens between each border and the next; put together, that of all.
+
+    A piece is what its tokens add to the text before them: some tokenizers begin every text without its first space.
+    A character whose tokens lie on both sides of a border belongs to the later piece.
+    """
+    texts, before = [], ""
+    for end in borders[1:]:
+        so_far = tokenizer.decode(ids[:end], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        whole = so_far if end == len(ids) else so_far.rstrip("\ufffd")
+        texts.append(whole[len(before) :])
+        before = whole
+    return texts
+
+
+def untokenized(example: Example) -> PreviewedRow:
+    """What can be shown of a row without its model: its messages in turn, the answers trained."""
+    pieces: list[Piece] = [(example.answer, True)]
+    if isinstance(example, Conversation):
+        pieces = [(f"{message.role}: {message.content}\n", message.role == "assistant") for message in example.messages]
+    return PreviewedRow(example.line, tuple(pieces), len(pieces), None, None)
+
+
+def main(arguments: list[str]) -> int:
+    die_with_parent(int(arguments[1]))
+    # Libraries may print: only the answer goes to the real stdout.
+    told = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    warnings.simplefilter("ignore")
+    folder = None if arguments[0] == UNTOKENIZED else Path(arguments[0])
+    with told:
+        try:
+            for preview in previews(Recipe.parse(sys.stdin.read()), folder, int(arguments[2])):
+                print(json.dumps(preview), file=told, flush=True)
+        except FinetuiError as fault:
+            words = {"happened": fault.happened, "means": fault.means, "remedy": fault.remedy}
+            print(json.dumps({"error": words | {"kind": type(fault).__name__}}), file=told)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
