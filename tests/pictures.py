@@ -1,6 +1,6 @@
 """Pictures of screens that tests compare with those kept in `tests/snapshots/`: `cat` one in a terminal to see it.
 
-A picture is the screen's text with its colours as escape sequences, one row a line. `FINETUI_NEW_PICTURES=1` writes
+A picture is the screen's text with its colours as escape sequences, one row a line. `NEW_PICTURES=1` writes
 what is drawn now instead of comparing; look at each change before it is committed. `python -m tests.pictures NAME...`
 turns kept pictures into SVG files.
 """
@@ -41,11 +41,11 @@ def words_of(picture: str) -> list[str]:
 def assert_looks_as_kept(app: App[Any], name: str) -> None:
     """Fails with the rows that differ when the screen is not the one kept under `name`."""
     drawn, kept_file = picture_of(app), FOLDER / f"{name}.ansi"
-    if os.environ.get("FINETUI_NEW_PICTURES"):
+    if os.environ.get("NEW_PICTURES"):
         FOLDER.mkdir(exist_ok=True)
         kept_file.write_text(drawn, encoding="utf-8")
         return
-    assert kept_file.exists(), f"no picture is kept as {kept_file.name}: make it with FINETUI_NEW_PICTURES=1"
+    assert kept_file.exists(), f"no picture is kept as {kept_file.name}: make it with NEW_PICTURES=1"
     kept = kept_file.read_text(encoding="utf-8")
     if drawn == kept:
         return
