@@ -5,9 +5,12 @@ Not here: what the screens show (`tui_app/screens`), and whether a screen can be
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from textual.app import App
+from textual import events
+from textual.app import App, SystemCommand
+from textual.driver import Driver
 from textual.screen import Screen
 
 from tui_app.glyphs import UNICODE, Glyphs
@@ -15,29 +18,79 @@ from tui_app.themes import DARK, LIGHT
 
 
 class FinetuiApp(App[int]):
-    """`first` makes the first screen. Its return value is the command's exit code; `farewell` is printed after it."""
+    """`first` makes the first screen; what it returns is the command's exit code, `farewell` is printed after it.
+
+    `is_blurred`: another window of the terminal has the keys. `fault`: what ended the app against its will.
+    """
 
     TITLE = "finetui"
     ENABLE_COMMAND_PALETTE = True
     HORIZONTAL_BREAKPOINTS = [(0, "-compact"), (120, "-wide")]  # noqa: RUF012 - Textual's class variables
     VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]  # noqa: RUF012
+    CSS = """
+    Screen { background: $background; color: $foreground; }
+    ModalScreen { background: $background 60%; align: center middle; }
+    """
 
     def __init__(
         self,
-        first: Callable[[], Screen[object]],
+        first: Callable[[], Screen[Any]],
         *,
         glyphs: Glyphs = UNICODE,
         light: bool = False,
         is_colourless: bool = False,
         is_remote: bool = False,
+        driver_class: type[Driver] | None = None,
     ) -> None:
-        super().__init__(ansi_color=is_colourless)
+        super().__init__(ansi_color=is_colourless, driver_class=driver_class)
         self.glyphs, self.is_colourless, self.is_remote = glyphs, is_colourless, is_remote
         self.farewell: tuple[str, ...] = ()
+        self.is_blurred = False
+        self.fault: Exception | None = None
         self._first, self._is_light = first, light
 
     def on_mount(self) -> None:
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = LIGHT.name if self._is_light else DARK.name
+        if self.is_remote:
+            self.animation_level = "none"
         self.push_screen(self._first())
+
+    def on_app_blur(self, _event: events.AppBlur) -> None:
+        self.is_blurred = True
+
+    def on_app_focus(self, _event: events.AppFocus) -> None:
+        self.is_blurred = False
+        for screen in self.screen_stack:
+            if look := getattr(screen, "look_now", None):
+                look()
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Every key of the screen at hand, and what holds for the whole app."""
+        for command in getattr(screen, "commands", list)():
+            yield SystemCommand(command.label, command.help, command.run)
+        other = LIGHT if self.theme == DARK.name else DARK
+        kind = "dark" if other.dark else "light"
+        yield SystemCommand(f"Colours: {kind}", f"Draw for a {kind} terminal", lambda: self.wear(other.name))
+
+    def wear(self, theme: str) -> None:
+        """Change to the theme of that name."""
+        self.theme = theme
+
+    def say(self, text: str, *, is_warning: bool = False) -> None:
+        """A short note in the corner; the text is drawn as it stands."""
+        self.notify(text, markup=False, severity="warning" if is_warning else "information", timeout=4)
+
+    def copy(self, text: str) -> None:
+        """Hand the text to the terminal's clipboard (OSC 52), and say so: not every terminal takes it."""
+        self.copy_to_clipboard(text)
+        self.say("Copied, if this terminal lets programs copy (OSC 52).")
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Textual prints a traceback with every local; ours is kept for the caller, who says it in a sentence."""
+        self.fault = self.fault or error
+        super()._handle_exception(error)
+
+    def _fatal_error(self) -> None:
+        self._close_messages_no_wait()

@@ -14,6 +14,7 @@ from rich.cells import cell_len, chop_cells, set_cell_size
 Role = Literal[
     "",
     "dim",
+    "faint",
     "strong",
     "title",
     "key",
@@ -34,6 +35,7 @@ Role = Literal[
     "activations",
     "others",
     "free",
+    "chosen",
 ]
 ROLES: tuple[str, ...] = get_args(Role)
 
@@ -68,10 +70,10 @@ def fit(text: str, width: int, *, ellipsis: str = "…") -> str:
     """The text in at most `width` cells, with an ellipsis where something is cut off."""
     if cell_len(text) <= width:
         return text
-    if width <= 0:
-        return ""
     room = width - cell_len(ellipsis)
-    return (chop_cells(text, room)[0] if room > 0 else "") + ellipsis
+    if room < 0:
+        return ellipsis[: max(width, 0)]
+    return (chop_cells(text, room)[0] if room else "") + ellipsis
 
 
 def fit_line(drawn: Line, width: int, *, ellipsis: str = "…") -> Line:
@@ -90,17 +92,17 @@ def fit_line(drawn: Line, width: int, *, ellipsis: str = "…") -> Line:
     return tuple(kept)
 
 
-def padded(text: str, width: int) -> str:
+def padded(text: str, width: int, *, ellipsis: str = "…") -> str:
     """The text in exactly `width` cells: cut or filled with blanks on its right."""
-    return set_cell_size(fit(text, width), width)
+    return set_cell_size(fit(text, width, ellipsis=ellipsis), width)
 
 
-def spread(left: Line, right: Line, width: int) -> Line:
+def spread(left: Line, right: Line, width: int, *, ellipsis: str = "…") -> Line:
     """One line with `right` at its right end; `left` is cut where both do not fit."""
     room = width - width_of(right) - (1 if right else 0)
-    left = fit_line(left, max(room, 0))
+    left = fit_line(left, max(room, 0), ellipsis=ellipsis)
     gap = width - width_of(left) - width_of(right)
-    return fit_line((*left, Span(" " * max(gap, 0)), *right), width)
+    return fit_line((*left, Span(" " * max(gap, 0)), *right), width, ellipsis=ellipsis)
 
 
 def wrap(text: str, width: int, role: Role = "", *, indent: int = 0) -> list[Line]:

@@ -76,7 +76,7 @@ UNICODE = Glyphs(
     is_unicode=True,
 )
 ASCII = Glyphs(
-    done="x",
+    done="+",
     current=">",
     upcoming=".",
     asks="?",

@@ -5,10 +5,17 @@ A screen has a tuple of `Key`s and nothing else about keys. Not here: what an ac
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
+
+from tui_app.drawing import Line, line, spread, width_of
+
+MAX_IN_FOOTER = 6
+SPELLED = str.maketrans({"…": "...", "↑": "Up", "↓": "Dn", "←": "Left", "→": "Right", "⇧": "Shift+"})
+NARROW = 60
+"""On a narrower screen keys of the page come before the palette."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,45 @@ class Key:
         return self.shown or self.keys.split(",")[0]
 
 
-def bindings(keys: Iterable[Key]) -> list[Binding]:
+HELP = Key("question_mark,f1", "help", "help", "What this page shows, and every key of it.", shown="?")
+COMMANDS = Key("ctrl+p", "command_palette", "commands", "Find any command by its name.", shown="^p")
+
+
+def bindings(keys: Iterable[Key]) -> list[BindingType]:
     """The table as Textual's bindings; footers and help are drawn from the table itself."""
-    return [Binding(key.keys, key.action, key.label, show=False, tooltip=key.help) for key in keys]
+    return [
+        Binding(key.keys, key.action, key.label, show=False, tooltip=key.help)
+        for key in keys
+        if key.action != COMMANDS.action  # the app's own
+    ]
+
+
+def footer_line(keys: Iterable[Key], width: int, refused: Mapping[str, str] | None = None) -> Line:
+    """One row: at most six keys, `? help`, and the palette at the right. Those in `refused` (action: why) are grey."""
+    refused = refused or {}
+    right = _named(COMMANDS, is_grey=False)
+    room = width - 2 - (width_of(right) + 2 if width >= NARROW else 0)
+    told: tuple[Line, ...] = ()
+    offered = [key for key in keys if key.footer][:MAX_IN_FOOTER]
+    help_part = _named(HELP, is_grey=False)
+    for key in offered:
+        part = _named(key, is_grey=key.action in refused)
+        used = sum(width_of(each) + 3 for each in told) + width_of(part) + 3 + width_of(help_part)
+        if used > room:
+            break
+        told = (*told, part)
+    left: Line = line(" ")
+    for part in (*told, help_part):
+        left = (*left, *part, *line("   "))
+    if width_of(left) + width_of(right) > width:  # the last part of `left` is a gap
+        return left[:-1]
+    return spread(left[:-1], (*right, *line(" ")), width)
+
+
+def in_ascii(keys: Iterable[Key]) -> list[Key]:
+    """The keys with their signs spelled out, for terminals without them."""
+    return [replace(key, shown=key.name.translate(SPELLED), label=key.label.translate(SPELLED)) for key in keys]
+
+
+def _named(key: Key, *, is_grey: bool) -> Line:
+    return line((key.name, "faint" if is_grey else "key"), (f" {key.label}", "faint" if is_grey else "dim"))

@@ -5,6 +5,7 @@ Under NO_COLOR only bold, underline and reverse are left. Not here: which text h
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from rich.style import Style
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 LOOKS: dict[str, tuple[str, str]] = {
     "": ("", ""),
-    "dim": ("text-muted", ""),
+    "dim": ("quiet", ""),
+    "faint": ("faint", ""),
+    "chosen": ("", "reverse"),
     "strong": ("", "bold"),
     "title": ("primary", "bold"),
     "key": ("accent", "bold"),
@@ -24,36 +27,32 @@ LOOKS: dict[str, tuple[str, str]] = {
     "warn": ("warning", ""),
     "bad": ("error", "bold"),
     "accent": ("accent", ""),
-    "axis": ("text-disabled", ""),
+    "axis": ("faint", ""),
     "curve-raw": ("curve-raw", ""),
     "curve-ema": ("curve-ema", ""),
     "curve-eval": ("curve-eval", "bold"),
     "curve-other": ("curve-other", ""),
     "trained": ("success", "bold underline"),
-    "masked": ("text-muted", ""),
+    "masked": ("quiet", ""),
     "weights": ("term-weights", ""),
     "adapter": ("term-adapter", ""),
     "optimizer": ("term-optimizer", ""),
     "activations": ("term-activations", ""),
-    "others": ("text-muted", ""),
-    "free": ("text-disabled", ""),
+    "others": ("quiet", ""),
+    "free": ("faint", ""),
 }
 """Per role: a variable of the theme (empty: the text's own colour), and attributes."""
 
 
 def style_of(role: Role, app: App[object]) -> Style:
     """The look of a role in the app's present theme."""
-    cache: dict[str, Style] = app.__dict__.setdefault("_role_styles", {})
-    key = f"{app.theme}/{role}"
-    if key not in cache:
-        cache[key] = _style(role, app)
-    return cache[key]
-
-
-def _style(role: Role, app: App[object]) -> Style:
     variable, attributes = LOOKS[role]
-    attribute_style = Style.parse(attributes) if attributes else Style.null()
     if not variable or getattr(app, "is_colourless", False):
-        return attribute_style
-    colour = app.theme_variables.get(variable, "")
-    return attribute_style + Style(color=colour) if colour.startswith(("#", "ansi")) else attribute_style
+        return _look("", attributes)
+    return _look(app.theme_variables.get(variable, ""), attributes)
+
+
+@cache
+def _look(colour: str, attributes: str) -> Style:
+    attribute_style = Style.parse(attributes) if attributes else Style.null()
+    return attribute_style + Style(color=colour) if colour.startswith("#") else attribute_style

@@ -19,18 +19,35 @@ if TYPE_CHECKING:  # brings pydantic, which the first frame does not wait for
 
 @dataclass(frozen=True, slots=True)
 class SentCommand:
-    """A command that this viewer sent. `status`: sent, accepted, done or refused, with the reason."""
+    """A command that this viewer sent. `status`: sent, accepted, done or refused, with the reason.
+
+    `changed_at` is when the status last changed, in Unix seconds.
+    """
 
     command: str
     status: str
     reason: str = ""
+    changed_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line for the log. `kind`: step, event, or output (what a worker or a library of it wrote; no time is known).
+
+    `text` is as it was written; who draws it draws it literally.
+    """
+
+    time: float | None
+    text: str
+    kind: str = "event"
 
 
 @dataclass(frozen=True, slots=True)
 class RungStep:
     """One rung as the ladder's panel shows it. `status`: done, current, next or asks (needs consent).
 
-    Bytes are predicted peaks of allocated memory before and after it.
+    Bytes are predicted peaks of allocated memory before and after it; for rungs not taken yet they are estimated by
+    the closed form. `attempt` is the first that followed it, `step` from where that one went on.
     """
 
     name: str
@@ -41,6 +58,8 @@ class RungStep:
     after_bytes: int | None = None
     kept: str = ""
     why: str = ""
+    attempt: int | None = None
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +77,19 @@ class RunView:
     rungs: tuple[RungStep, ...] = ()
     predictions: tuple[MemoryPredicted, ...] = ()
     """One for each plan so far, oldest first."""
-    log: tuple[str, ...] = ()
-    """The last lines of the newest log file, oldest first, as they stand there."""
+    log: tuple[LogLine, ...] = ()
+    """Logged steps, events and the last lines of the newest log file, oldest first."""
     log_file: str = ""
+    """Path of that file."""
+    max_attempts: int | None = None
+    """What the recipe's ladder allows; None until it is read."""
+    has_evaluation: bool | None = None
+    """Whether base and tuned model are scored at the end; None until the recipe is read."""
+    eval_steps: int | None = None
+    """Steps between two eval losses; None until the recipe is read or where there are none."""
     loading: float | None = None
+    problem: str = ""
+    """What keeps this viewer from seeing all of the run, for example a plan file that cannot be read."""
     is_readonly: bool = False
     sent: tuple[SentCommand, ...] = ()
     glyphs: Glyphs = field(default=UNICODE)

@@ -21,6 +21,8 @@ DARK = Theme(
     error="#ff5f5f",
     dark=True,
     variables={
+        "quiet": "#949494",
+        "faint": "#626262",
         "curve-raw": "#5f87af",
         "curve-ema": "#ffaf5f",
         "curve-eval": "#87d787",
@@ -45,7 +47,9 @@ LIGHT = Theme(
     error="#af0000",
     dark=False,
     variables={
-        "curve-raw": "#5f87af",
+        "quiet": "#5f5f5f",
+        "faint": "#9e9e9e",
+        "curve-raw": "#87afd7",
         "curve-ema": "#af5f00",
         "curve-eval": "#008700",
         "curve-other": "#870087",

@@ -1,0 +1,63 @@
+"""The first rows: which run, what it is doing, how far it is, how long it still takes, and on which machine.
+
+Not here: what is wrong (`status`).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from tui_app.drawing import Line, fit, line, literal, spread, width_of
+from tui_app.meters import bar, clipped, short_seconds
+from tui_app.phases import is_over, phase_of
+from tui_app.run_view import RunView
+
+MIN_BAR, MAX_BAR = 8, 60
+
+
+def eta_of(view: RunView) -> float | None:
+    """Seconds of training left; evaluations and checkpoints count, where the trace knows them."""
+    if is_over(view) or view.state.phase not in ("training", "paused") or not view.state.max_steps:
+        return None
+    return view.trace.eta_seconds(view.state.max_steps) or view.state.eta_seconds
+
+
+class Header:
+    """One row that says it all; on a second one what is trained."""
+
+    NAME: ClassVar[str] = "header"
+    TITLE: ClassVar[str] = "Run"
+
+    def draw(self, view: RunView, width: int, height: int) -> list[Line]:
+        first = self._first(view, width)
+        state = view.state
+        model = literal(state.model.name) if state.model else ""
+        second = "  ".join(part for part in (literal(state.recipe), model) if part) or "nothing is known of it yet"
+        return clipped([first, line(" ", (second, "dim"))], width, height, view.glyphs)
+
+    def _first(self, view: RunView, width: int) -> Line:
+        state, phase = view.state, phase_of(view)
+        name = fit(literal(view.name), max(width // 3, 8), ellipsis=view.glyphs.ellipsis)
+        left = line(" ", (name, "title"), "  ", (f"{phase.glyph} {phase.word}", phase.role))
+        if state.max_steps:
+            left = (*left, *line(f"  {state.step}/{state.max_steps}"))
+        right = line((self._host(view, width), "dim"), " ")
+        eta = eta_of(view)
+        tail = line("  ETA ", (short_seconds(eta), "strong")) if eta is not None else ()
+        if state.max_steps:
+            share = state.step / state.max_steps
+            percent = line(f" {share:.0%}")
+            room = width - width_of(left) - width_of(right) - width_of(tail) - width_of(percent) - 3
+            if room >= MIN_BAR:
+                left = (*left, *line("  "), *bar(share, min(room, MAX_BAR), view.glyphs, phase.role), *percent)
+        if width_of(left) + width_of(tail) + width_of(right) >= width:
+            right = ()
+        return spread((*left, *tail), right, width, ellipsis=view.glyphs.ellipsis)
+
+    def _host(self, view: RunView, width: int) -> str:
+        mode = "read-only" if view.is_readonly else ""
+        host = fit(literal(view.state.host), 24, ellipsis=view.glyphs.ellipsis) if width >= 70 else ""
+        return "  ".join(part for part in (mode, host) if part)
+
+
+PANEL = Header

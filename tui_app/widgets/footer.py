@@ -1,0 +1,41 @@
+"""The last row of every screen: the keys that matter now, from the screen's table.
+
+Not here: the table (`tui_app/keys`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from textual import events
+
+from tui_app.glyphs import UNICODE
+from tui_app.keys import Key, footer_line, in_ascii
+from tui_app.widgets.line_view import LineView
+
+
+class KeyFooter(LineView):
+    """`refused`: action -> why it cannot be done now; those are drawn grey."""
+
+    DEFAULT_CSS = "KeyFooter { dock: bottom; height: 1; width: 1fr; background: $surface; }"
+
+    def __init__(self, keys: Iterable[Key] = ()) -> None:
+        super().__init__(id="footer")
+        self._keys, self._refused = tuple(keys), dict[str, str]()
+
+    def offer(self, keys: Iterable[Key], refused: Mapping[str, str] | None = None) -> None:
+        """Draw another table, or other keys of it grey."""
+        self._keys, self._refused = tuple(keys), dict(refused or {})
+        self._draw()
+
+    def on_mount(self) -> None:
+        self._draw()
+
+    def on_resize(self, _event: events.Resize) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
+        if self.size.width:
+            is_unicode = getattr(self.app, "glyphs", UNICODE).is_unicode
+            keys = self._keys if is_unicode else in_ascii(self._keys)
+            self.show([footer_line(keys, self.size.width, self._refused)])
