@@ -36,8 +36,7 @@ def repository_facts(request: HubRequest) -> RepositoryFacts:
     with hub_errors(request):
         told = HfApi().model_info(request.repo_id, revision=request.revision, files_metadata=True, timeout=WAIT_SECONDS)
     wanted = [file for file in told.siblings or () if _is_fetched(file.rfilename)]
-    card = told.card_data.to_dict() if told.card_data else {}
-    licence = card.get("license_name") or card.get("license")
+    licence = getattr(told.card_data, "license_name", None) or getattr(told.card_data, "license", None)
     return RepositoryFacts(
         num_bytes=sum(file.size or 0 for file in wanted),
         licence=str(licence) if licence else None,

@@ -8,14 +8,24 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import shlex
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 POLL_SECONDS = 0.03
+PATIENCE_SECONDS = 60.0
+"""For what takes one second on an idle machine."""
+BIN = Path(sys.executable).parent
+FINETUI = (sys.executable, "-P", "-m", "tui_app")
+SETTINGS = "remain-on-exit on,status off,default-terminal tmux-256color,escape-time 0,mouse off"
+WORDS = {"LC_ALL": "C.UTF-8", "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PS1": "shell> ", "ENV": ""}
+"""The same in every terminal: letters beyond ASCII, `finetui` by its name, a prompt that a test can wait for."""
+# COLUMNS and LINES: GNU readline sets them in the environment of a process that loads it, as pytest does.
+UNSET = ("COLUMNS", "LINES", "COLORTERM", "NO_COLOR", "COLORFGBG", "SSH_CONNECTION", "SSH_TTY", "ACCESSIBLE", "FINETUI_ASCII")
 Condition = Callable[[str], bool]
 
 
@@ -25,12 +35,13 @@ class ScreenTimeoutError(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Tmux:
-    """One window of `columns` x `rows` on the server named `socket`."""
+    """One window on the server named `socket`."""
 
     socket: str
 
     def run(self, *arguments: str) -> str:
-        done = subprocess.run(["tmux", "-L", self.socket, *arguments], capture_output=True, text=True, timeout=30)
+        words = ["tmux", "-u", "-L", self.socket, *arguments]
+        done = subprocess.run(words, capture_output=True, text=True, encoding="utf-8", timeout=60)
         assert done.returncode == 0, f"tmux {' '.join(arguments)}: {done.stderr}"
         return done.stdout
 
@@ -42,61 +53,98 @@ class Tmux:
         """Type a text letter by letter."""
         self.run("send-keys", "-l", text)
 
+    def command(self, text: str) -> None:
+        """Type a line into a shell."""
+        self.text(text)
+        self.keys("Enter")
+
     def screen(self) -> str:
         return self.run("capture-pane", "-p")
+
+    def lines(self) -> str:
+        """The screen with the lines whole that were too long for a row."""
+        return self.run("capture-pane", "-p", "-J")
 
     def colours(self) -> str:
         """The screen with its escapes."""
         return self.run("capture-pane", "-p", "-e")
 
+    def value(self, name: str) -> str:
+        """What tmux knows of the window by one of its format names: alternate_on, cursor_flag, pane_title."""
+        return self.run("display-message", "-p", f"#{{{name}}}").rstrip("\n")
+
+    def record(self, path: Path) -> None:
+        """From now on keep every byte that is written to the window."""
+        self.run("pipe-pane", f"exec cat > '{path}'")
+
     def resize(self, columns: int, rows: int) -> None:
         self.run("resize-window", "-x", str(columns), "-y", str(rows))
 
-    def wait(self, pattern: str, seconds: float = 30.0) -> str:
+    def wait(self, pattern: str, seconds: float = PATIENCE_SECONDS) -> str:
         """The first screen that `pattern` matches. Raises ScreenTimeoutError with the last screen."""
-        compiled = re.compile(pattern, re.MULTILINE | re.DOTALL)
+        compiled = re.compile(pattern, re.MULTILINE)
         return self.wait_until(lambda screen: compiled.search(screen) is not None, f"{pattern!r}", seconds)
 
-    def wait_until(self, holds: Condition, what: str, seconds: float = 30.0) -> str:
+    def wait_until(self, holds: Condition, what: str, seconds: float = PATIENCE_SECONDS) -> str:
+        """The first screen for which it holds. A program that has ended changes nothing any more."""
         deadline = time.monotonic() + seconds
         while True:
+            is_dead = self.value("pane_dead") == "1"
             screen = self.screen()
             if holds(screen):
                 return screen
-            if time.monotonic() > deadline:
-                raise ScreenTimeoutError(f"no {what} within {seconds:.0f} s on this screen:\n{screen}")
+            if is_dead or time.monotonic() > deadline:
+                why = "before the program ended" if is_dead else f"within {seconds:.0f} s"
+                raise ScreenTimeoutError(f"no {what} {why} on this screen:\n{screen}")
             time.sleep(POLL_SECONDS)
 
-    def pane_pid(self) -> int:
+    def wait_for_value(self, name: str, wanted: str, seconds: float = PATIENCE_SECONDS) -> None:
+        """Until tmux tells this of the window."""
+        self.wait_until(lambda _: self.value(name) == wanted, f"{name}={wanted}", seconds)
+
+    def pid(self) -> int:
         """Process id of the program in the window."""
-        return int(self.run("display-message", "-p", "#{pane_pid}"))
+        return int(self.value("pane_pid"))
 
-    def exit_code(self, seconds: float = 30.0) -> int:
-        """The program's exit code, once it has ended."""
+    def exit_code(self, seconds: float = PATIENCE_SECONDS) -> int:
+        """The program's exit code, once it has ended; minus the signal that ended it."""
         deadline = time.monotonic() + seconds
-        while (status := self.run("display-message", "-p", "#{pane_dead}:#{pane_dead_status}").strip())[0] != "1":
-            assert time.monotonic() < deadline, f"the program has not ended:\n{self.screen()}"
+        while self.value("pane_dead") != "1":
+            if time.monotonic() > deadline:
+                raise ScreenTimeoutError(f"the program has not ended within {seconds:.0f} s:\n{self.screen()}")
             time.sleep(POLL_SECONDS)
-        return int(status.partition(":")[2] or -1)
+        status = self.value("pane_dead_status")
+        return int(status) if status else -int(self.value("pane_dead_signal") or 0)
 
 
 @contextmanager
 def tmux(
-    command: list[str],
-    *,
+    *command: str,
     columns: int = 80,
     rows: int = 24,
     env: Mapping[str, str] | None = None,
-    cwd: str | None = None,
+    cwd: Path | None = None,
 ) -> Iterator[Tmux]:
     """`command` in a window of its own, which stays after its end so that the exit code can be read."""
     terminal = Tmux(f"finetui-test-{os.getpid()}-{secrets.token_hex(3)}")
-    words = ["env", *(f"{name}={value}" for name, value in (env or {}).items()), *command]
-    start = ["new-session", "-d", "-x", str(columns), "-y", str(rows), *(["-c", cwd] if cwd else [])]
-    options = "remain-on-exit on,status off,default-terminal tmux-256color,escape-time 0"
-    settings = [word for option in options.split(",") for word in ("set", "-g", *option.split(" "), ";")]
+    unset = [word for name in UNSET for word in ("-u", name)]
+    words = ["env", *unset, *(f"{name}={value}" for name, value in (WORDS | dict(env or {})).items()), *command]
+    start = ["new-session", "-d", "-x", str(columns), "-y", str(rows), *(["-c", str(cwd)] if cwd else [])]
+    settings = [word for option in SETTINGS.split(",") for word in ("set", "-g", *option.split(" "), ";")]
     try:
-        terminal.run("-f", "/dev/null", "start-server", ";", *settings, *start, shlex.join(words))
+        terminal.run("-f", "/dev/null", "start-server", ";", *settings, *start, "--", *literally(words))
         yield terminal
     finally:
         subprocess.run(["tmux", "-L", terminal.socket, "kill-server"], capture_output=True)
+
+
+def literally(words: Sequence[str]) -> list[str]:
+    """tmux takes a semicolon at the end of a word for the end of its command."""
+    return [f"{word[:-1]}\\;" if word.endswith(";") else word for word in words]
+
+
+def finetui(
+    *arguments: str, columns: int = 80, rows: int = 24, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> AbstractContextManager[Tmux]:
+    """The program itself in a window."""
+    return tmux(*FINETUI, *arguments, columns=columns, rows=rows, env=env, cwd=cwd)

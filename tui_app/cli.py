@@ -22,9 +22,21 @@ from engine.errors import FinetuiError, RunDirError
 from engine.run_dir import finetui_home
 
 INTERRUPTED = 130
-EPILOG = """exit codes: 0 done and checked, 2 recipe or command line, 3 data, 4 model,
-5 out of memory after the last rung, 6 died, 7 stopped, 8 replay refused,
-9 run not usable, 10 doctor found a fault, 11 diverged, 130 Ctrl-C"""
+ATTACH_USAGE = "finetui attach [OPTIONS] [RUN]"
+EPILOG = """exit codes: 0 done and checked, 2 recipe or command, 3 data, 4 model, 5 memory,
+6 died, 7 stopped, 8 replay refused, 9 run, 10 doctor, 11 diverged, 130 Ctrl-C"""
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Commands without a line above them that only says COMMAND: the page fits 24 lines."""
+
+    def _format_action(self, action: argparse.Action) -> str:
+        if not isinstance(action, argparse._SubParsersAction):
+            return super()._format_action(action)
+        self._indent()
+        told = "".join(super(_Help, self)._format_action(each) for each in action._get_subactions())
+        self._dedent()
+        return told
 
 
 class _Version(argparse.Action):
@@ -44,13 +56,13 @@ def build_parser() -> argparse.ArgumentParser:
         usage="finetui [-h] [--version] COMMAND ...",
         description="From a model and some rows to a tuned model, in a run that outlives your terminal.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Help,
         add_help=False,
     )
     # Both stand in the usage line: with a section of their own the page would not fit 24 lines.
     parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
     parser.add_argument("--version", action=_Version, nargs=0, help=argparse.SUPPRESS)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND [--help]", prog="finetui")
+    commands = parser.add_subparsers(dest="command", title="commands, each with --help", prog="finetui")
     _starting(commands)
     _looking(commands)
     _steering(commands)
@@ -61,11 +73,10 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     parser = build_parser()
-    options = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser.parse_args(given or ["new"])
     if options.command is None:
-        parser.print_help()
-        print("\nThe full-screen wizard is not there yet. Start with: finetui replay demo-cpu")  # noqa: T201
-        return 0
+        parser.error("name a command")
     silence_telemetry()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without the letters of a title still shows it
@@ -107,45 +118,94 @@ def write_traceback() -> Path:
 
 
 def _starting(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    replay = commands.add_parser("replay", help="carry out a preset, a recipe file or an earlier run")
+    new = commands.add_parser("new", help="from a model and rows to a run, step by step", usage="finetui new [OPTIONS]")
+    new.set_defaults(module="new", json=False)
+    new.add_argument("--preset", metavar="START", help="start from a preset, a recipe file or an earlier run")
+    new.add_argument("--model", metavar="MODEL", help="hub id, folder, .gguf file or bundled:NAME")
+    new.add_argument("--dataset", metavar="ROWS", help="file, folder, hub dataset or generator:NAME")
+    new.add_argument("--size", metavar="SIZE", help="of your own model: balanced, fast or quality")
+    new.add_argument("--method", metavar="METHOD", help="full, lora, qlora, dora, rslora; joined by +")
+    new.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="answer any other field")
+    new.add_argument("--save", metavar="FILE", help="write the recipe, ask nothing")
+    new.add_argument("--start", action="store_true", help="start the run, ask nothing")
+    new.add_argument("--yes", action="store_true", help="start with what suits this machine, ask nothing")
+    new.add_argument("--detach", action="store_true", help="return once it is started")
+    new.add_argument("--line", action="store_true", help="ask line by line instead of on the whole screen")
+    new.add_argument("--plain", action="store_true", help="ask in plain text, without escape sequences")
+    _looks(new)
+    replay = commands.add_parser(
+        "replay",
+        help="carry out a preset, a recipe file or an earlier run",
+        usage="finetui replay [OPTIONS] PRESET|RECIPE|RUN",
+    )
     replay.set_defaults(module="replay")
     replay.add_argument("source", metavar="PRESET|RECIPE|RUN", help="preset name, recipe file, or run name or folder")
-    replay.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one field")
-    replay.add_argument("--detach", action="store_true", help="start it and return at once")
-    replay.add_argument("--json", action="store_true", help="print events, one JSON line each, instead of text")
+    replay.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override section.key")
     replay.add_argument(
-        "--vram",
-        metavar="SIZE|CARD",
-        help="rehearse a smaller card, for example 6GiB or t4: no more memory than it has",
+        "--vram", metavar="SIZE|CARD", help="rehearse a smaller card: 6GiB or t4; its memory is the cap"
     )
     replay.add_argument("--dry-run", action="store_true", help="show the plan, start nothing")
-    replay.add_argument(
-        "--allow-changes", action="store_true", help="replay a run although its rows or model differ from then"
+    replay.add_argument("--allow-changes", action="store_true", help="although a run's rows or model differ from then")
+    _watched(replay)
+    resume = commands.add_parser(
+        "resume", help="go on with a stopped, failed or died run", usage="finetui resume [OPTIONS] RUN"
     )
-    resume = commands.add_parser("resume", help="go on with a stopped, failed or died run")
     resume.set_defaults(module="replay")
     resume.add_argument("run", metavar="RUN")
-    resume.add_argument("--detach", action="store_true", help="start it and return at once")
-    resume.add_argument("--json", action="store_true", help="print events, one JSON line each, instead of text")
+    _watched(resume)
+
+
+def _watched(command: argparse.ArgumentParser) -> None:
+    """Options of a command that starts a run and watches it."""
+    command.add_argument("--detach", action="store_true", help="start it and return at once")
+    command.add_argument("--plain", action="store_true", help="watch it line by line")
+    command.add_argument("--json", action="store_true", help="print events, one JSON line each, instead of text")
+    _looks(command)
+
+
+def _looks(command: argparse.ArgumentParser) -> None:
+    """How screens are drawn."""
+    command.add_argument("--ascii", action="store_true", help="draw with ASCII letters only")
+    background = command.add_mutually_exclusive_group()
+    background.add_argument("--light", action="store_true", help="colours for a light background")
+    background.add_argument("--dark", action="store_true", help="colours for a dark background")
+    command.add_argument("--no-diff", action="store_true", help="send whole regions, not only what changed")
 
 
 def _looking(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    runs = commands.add_parser("runs", help="list runs")
+    runs = commands.add_parser("runs", help="list runs", usage="finetui runs [OPTIONS]")
     runs.set_defaults(module="watching")
     runs.add_argument("--json", action="store_true", help="one JSON object per run")
+    runs.add_argument("--screen", action="store_true", help="filter and compare them on the whole screen")
+    runs.add_argument("--readonly", action="store_true", help="start and stop nothing from there")
+    _looks(runs)
     status = commands.add_parser("status", help="how a run stands")
     status.set_defaults(module="watching")
     status.add_argument("run", metavar="RUN", nargs="?", help="name or folder; the newest run if left out")
     status.add_argument("--json", action="store_true", help="one JSON object")
-    attach = commands.add_parser("attach", help="watch a run; Ctrl-C leaves it running")
+    attach = commands.add_parser("attach", help="watch a run; leaving it leaves it running", usage=ATTACH_USAGE)
     attach.set_defaults(module="watching")
     attach.add_argument("run", metavar="RUN", nargs="?", help="name or folder; the newest run if left out")
+    attach.add_argument("--readonly", action="store_true", help="look only: no key stops or changes the run")
+    attach.add_argument("--plain", action="store_true", help="one line per event instead of the screen")
     attach.add_argument("--json", action="store_true", help="print events, one JSON line each, instead of text")
+    _looks(attach)
+    compare = commands.add_parser(
+        "compare", help="two runs side by side, on the screen", usage="finetui compare [OPTIONS] RUN RUN"
+    )
+    compare.set_defaults(module="watching")
+    compare.add_argument("runs", metavar="RUN", nargs=2, help="name or folder")
+    _looks(compare)
+    serve = commands.add_parser("serve", help="the screens in a browser on this machine")
+    serve.set_defaults(module="serve")
+    serve.add_argument("--port", type=int, default=8000, metavar="N", help="port on 127.0.0.1; 8000 if left out")
+    serve.add_argument("--readonly", action="store_true", help="look only: nothing can be started or stopped")
+    serve.add_argument("--sessions", type=int, default=4, metavar="N", help="tabs at once; 4 if left out")
 
 
 def _steering(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     texts = {
-        "stop": "write a checkpoint and end the run; a second stop ends it at once",
+        "stop": "save and end the run; a second stop ends it at once",
         "save": "write a checkpoint now and go on",
         "pause": "hold the run at the next step",
         "continue": "let a paused run go on",

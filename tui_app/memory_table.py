@@ -19,6 +19,7 @@ from engine.time_estimate import TimeEstimate
 from engine.units import format_bytes
 
 NAME_WIDTH, NUMBER_WIDTH = 26, 10
+VALUE_WIDTH = 16
 MIN_COLUMNS, MAX_COLUMNS = 70, 100
 DISAGREEMENT = 0.10
 """Closed form and dry run further apart than this are both shown."""
@@ -50,6 +51,15 @@ def row(name: str, number: str, text: str = "") -> list[str]:
 def wrapped(text: str, *, indent: int = 2) -> list[str]:
     """A sentence over as many lines as it needs, the first one outdented by `indent`."""
     return textwrap.wrap(text, columns(), subsequent_indent=" " * indent, break_long_words=False)
+
+
+def value_line(name: str, text: str, reason: str) -> list[str]:
+    """A value and why; what is too long for its column goes on below."""
+    line = f"  {name:<28} {text:<{VALUE_WIDTH}} {reason}"
+    if len(text) <= VALUE_WIDTH and len(line) <= columns():
+        return [line]
+    below = textwrap.wrap(reason, columns(), initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return [*textwrap.wrap(f"  {name:<28} {text}", columns(), subsequent_indent=" " * 31), *below]
 
 
 def longest_batch(plan: Plan) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from engine.errors import RecipeError
-from engine.recipe import Recipe
+from engine.recipe import Recipe, literal_values, values_of
+from engine.recipe import faults as faults_of
 
 SMALLEST = '[model]\nname_or_path = "m"\n[data]\ndataset = "rows.jsonl"\n'
 
@@ -258,3 +260,17 @@ def test_a_file_with_the_line_ends_of_windows_is_read(tmp_path: Path) -> None:
     path = tmp_path / "r.toml"
     path.write_bytes((SMALLEST + 'system = """a\nb"""\n').replace("\n", "\r\n").encode())
     assert Recipe.load(path).data.system == "a\nb"
+
+
+def test_the_few_values_of_a_field_are_told_and_any_others_are_not() -> None:
+    assert literal_values("adapter.method") == ("full", "lora", "qlora")
+    assert literal_values("training.gradient_checkpointing") == ("auto", True, False)
+    assert literal_values("adapter.target_modules") == ("all-linear",)
+    assert literal_values("adapter.r") == literal_values("nothing.at.all") == ()
+
+
+def test_the_faults_of_values_are_those_that_reading_them_would_raise() -> None:
+    values = values_of('[model]\nname_or_path = "m"\n[data]\ndataset = "d"\n', overrides=["adapter.r=0"])
+    assert [each.field for each in faults_of(values)] == ["adapter.r"]
+    with pytest.raises(RecipeError, match=re.escape(str(faults_of(values)[0]))):
+        Recipe.from_values(values)

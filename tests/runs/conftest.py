@@ -128,7 +128,19 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, tiny_model_folder: Path) 
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     shop = Workshop(folder, folder / "home")
     yield shop
-    for run in (shop.home / "runs").glob("*"):
+    end_all(shop.home)
+
+
+@pytest.fixture
+def lone_runs(own_machine: Path) -> Iterator[Path]:
+    """For a test that starts runs in its own home, `FINETUI_HOME`: none of them outlives it."""
+    yield own_machine
+    end_all(own_machine)
+
+
+def end_all(home: Path) -> None:
+    """Kill what still works on a run."""
+    for run in (home / "runs").glob("*"):
         identity = supervisor_of(RunDir(run))
         if identity and identity.is_alive():
             os.kill(identity.pid, signal.SIGKILL)

@@ -128,9 +128,11 @@ def test_an_error_never_obeys_control_characters_of_the_command_line(
     assert len(shown.splitlines()) <= 4
 
 
-def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == 0
-    assert "usage: finetui" in capsys.readouterr().out
+def test_without_a_command_it_is_new_that_is_meant() -> None:
+    done = finetui()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--preset NAME" in done.stderr
+    assert finetui("new").stderr == done.stderr
 
 
 def test_a_run_is_listed_and_its_status_drawn_literally(own_machine: Path, capsys: pytest.CaptureFixture[str]) -> None:

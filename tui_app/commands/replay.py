@@ -5,51 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 
 from engine.errors import RecipeError, RunDirError
 from engine.event_log import read_events
 from engine.events import RunFinished, RunStarted
 from engine.hardware import Hardware, emulate, read_hardware
 from engine.launcher import launch
-from engine.liveness import liveness
-from engine.recipe import Recipe
-from engine.replaying import differences, expectations, recipe_of
-from engine.run_dir import RunDir, finetui_home, list_runs, write_atomic
-from engine.starting import create_run, prospect, require_recipe_file
+from engine.run_dir import RunDir
+from engine.starting import prospect
 from engine.units import MIB, format_bytes
-from presets.preset import all_presets, preset
 from tui_app.commands.planning import plan_lines, row_lines
 from tui_app.commands.watching import state_of
+from tui_app.display import live_looks
 from tui_app.following import watch
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What a word on the command line stood for."""
-
-    recipe: Recipe
-    name: str
-    base_dir: Path
-    run: RunDir | None = None
-
-
-def source_of(word: str, overrides: list[str]) -> Source:
-    """A preset's, a recipe file's or an earlier run's recipe. Raises RecipeError."""
-    if word in {each.name for each in all_presets()}:
-        return Source(preset(word).recipe(overrides), word, Path.cwd())
-    for path in (finetui_home() / "runs" / word, Path(word)):
-        if (path / "events").is_dir():
-            run = RunDir(path.resolve())
-            return Source(recipe_of(run, overrides), stem_of(run), run.path, run)
-    path = Path(word).expanduser()
-    if path.suffix != ".toml" and not path.exists() and "/" not in word:
-        preset(word)  # raises, naming the nearest preset
-    path = require_recipe_file(path)
-    written_by = RunDir(path.resolve().parent)
-    name = stem_of(written_by) if path.resolve() == written_by.settled else path.stem
-    return Source(Recipe.load(path, overrides=overrides), name, path.resolve().parent)
+from tui_app.recipe_source import source_of
+from tui_app.starting_runs import begin
 
 
 def rehearsed(card: str) -> tuple[Hardware, list[str]]:
@@ -74,11 +44,6 @@ def rehearsed(card: str) -> tuple[Hardware, list[str]]:
     return (emulate(here, card) if real else here), cap
 
 
-def stem_of(run: RunDir) -> str:
-    stem, _, number = run.name.rpartition("-")
-    return stem if stem and number.isdigit() else run.name
-
-
 def replay(options: argparse.Namespace) -> int:
     hardware, cap = rehearsed(options.vram) if options.vram else (read_hardware(), [])
     if cap and any(each.startswith("memory.limit") for each in options.set):
@@ -91,28 +56,14 @@ def replay(options: argparse.Namespace) -> int:
             raise found.missing_rows
         print("\n".join([*row_lines(found.recipe), "dry run: nothing was started"]))
         return 0
-    if found.missing_rows:
-        raise found.missing_rows
-    if source.run is not None:
-        for difference in differences(source.run, found):
-            print(f"differs from {source.run.name}: {difference}", file=sys.stderr)
-    run = create_run(found, name=source.name)
-    if source.run is not None:
-        expected = expectations(source.run, found.recipe, allow_changes=options.allow_changes)
-        write_atomic(run.path / "expected.json", json.dumps(expected, indent=1))
-    tell_of_others(run)
-    launch(run)
+    run = begin(
+        found,
+        name=source.name,
+        tell=lambda text: print(text, file=sys.stderr),
+        earlier=source.run,
+        allow_changes=options.allow_changes,
+    )
     return started(run, options)
-
-
-def tell_of_others(run: RunDir) -> None:
-    """Two runs on one device slow each other down, and may not fit together."""
-    for other in list_runs(run.path.parent):
-        if other.path != run.path and liveness(other) == "alive":
-            told = (
-                f"run {other.name} is running too, so both will be slower; `finetui pause {other.reference}` holds it"
-            )
-            print(f"note: {told}", file=sys.stderr)
 
 
 def resume(options: argparse.Namespace) -> int:
@@ -128,8 +79,12 @@ def resume(options: argparse.Namespace) -> int:
 
 
 def started(run: RunDir, options: argparse.Namespace, *, skip_starts: int = 0) -> int:
-    """Watch the started run, or say how to."""
+    """Watch the started run on the screen or line by line, or say how to."""
     if not options.detach:
+        if looks := live_looks(options):
+            from tui_app.screens.live_run import run_live
+
+            return run_live(run, looks, options)
         return watch(run, as_json=options.json, skip_starts=skip_starts)
     if options.json:
         print(json.dumps({"run": run.name, "path": str(run.path)}))

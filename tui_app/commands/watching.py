@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+from typing import TYPE_CHECKING
 
-from engine.errors import RunDirError
+from engine.errors import RecipeError, RunDirError
 from engine.liveness import liveness
 from engine.run_dir import RunDir, list_runs
 from engine.run_state import RunState
 from tui_app.following import Follower, watch
 from tui_app.plain import ago, printable, status_lines
+
+if TYPE_CHECKING:
+    from tui_app.looks import Looks
 
 
 def chosen_run(options: argparse.Namespace) -> RunDir:
@@ -38,6 +42,11 @@ def phase_of(state: RunState, alive: str) -> str:
 
 
 def runs(options: argparse.Namespace) -> int:
+    if options.screen:
+        looks = screen_for(options)
+        from tui_app.screens.runs import run_history
+
+        return run_history(looks, options)
     found = [(run, state_of(run)) for run in list_runs()]
     for run, state in found:
         try:
@@ -66,7 +75,34 @@ def status(options: argparse.Namespace) -> int:
 
 
 def attach(options: argparse.Namespace) -> int:
-    return watch(chosen_run(options), as_json=options.json)
+    from tui_app.display import live_looks
+
+    run = chosen_run(options)
+    if looks := live_looks(options):
+        from tui_app.screens.live_run import run_live
+
+        return run_live(run, looks, options)
+    return watch(run, as_json=options.json)
 
 
-COMMANDS = {"runs": runs, "status": status, "attach": attach}
+def compare(options: argparse.Namespace) -> int:
+    looks = screen_for(options)
+    from tui_app.screens.compare import run_compare
+
+    return run_compare(options.runs, looks, options)
+
+
+def screen_for(options: argparse.Namespace) -> Looks:
+    """The terminal for a page that there is only as a screen. Raises FinetuiError where none can be drawn."""
+    from tui_app.display import front_for, looks_for
+
+    choice, terminal = front_for(options)
+    if choice.front != "screens":
+        raise RecipeError(
+            f"This page needs a terminal to draw on. {choice.reason}",
+            remedy="As text: finetui runs, and finetui status RUN for each.",
+        )
+    return looks_for(terminal, options)
+
+
+COMMANDS = {"runs": runs, "status": status, "attach": attach, "compare": compare}

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.screen import ModalScreen
+from textual.screen import Screen
 
 from tui_app.drawing import Line, line, padded, wrap
 from tui_app.glyphs import UNICODE
@@ -44,11 +44,12 @@ def help_lines(keys: Iterable[Key], glossary: str, width: int) -> list[Line]:
     return drawn
 
 
-class HelpPage(ModalScreen[None]):
-    """Shown over the page that called it."""
+class HelpPage(Screen[None]):
+    """A page of its own: one that lets the page below shine through takes twice as long to come."""
 
     DEFAULT_CSS = """
-    HelpPage > Vertical { width: 84; max-width: 100%; height: 90%; background: $surface; padding: 0 1; }
+    HelpPage { align: center top; }
+    HelpPage > Vertical { width: 84; max-width: 100%; height: 1fr; padding: 0 1; }
     """
     BINDINGS: ClassVar = bindings([CLOSE])
 

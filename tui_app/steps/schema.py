@@ -36,26 +36,40 @@ def no_choices(_draft: Draft, _surroundings: Surroundings) -> Sequence[Choice]:
     return ()
 
 
+def never(_draft: Draft) -> bool:
+    return False
+
+
 def always(_draft: Draft) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """One thing to be decided.
 
-    `name` is the recipe's field (`adapter.r`), or one of our own that stands for several fields (`preset`,
-    `method`). `help` is the recipe's own sentence for a field. `choices` may be a beginning only: a question of kind
-    path or text takes other texts too. Advanced questions are skipped unless asked for.
+    `name` is the recipe's field (`adapter.r`), or one of our own that stands for several fields (`preset`, `device`,
+    `size`, `method`). `choices` may be a beginning only: a question of kind path or text takes other texts too.
+    Advanced questions are skipped unless asked for, or where `is_needed` says that the draft cannot do without.
     """
 
     name: str
     label: str
-    help: str
     kind: Kind
+    own_help: str = ""
     choices: Callable[[Draft, Surroundings], Sequence[Choice]] = no_choices
     is_advanced: bool = False
     applies: Callable[[Draft], bool] = always
+    is_needed: Callable[[Draft], bool] = never
+
+    @property
+    def help(self) -> str:
+        """The recipe's own sentence for a field; ours for a question that stands for several."""
+        if self.own_help:
+            return self.own_help
+        from engine.recipe import field_sentence  # late: pydantic is not needed for the first frame
+
+        return field_sentence(self.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,10 @@ _DUMB = ("", "dumb", "unknown")
 _LIGHT_ENTRIES = ("7", "9", "10", "11", "12", "13", "14", "15")
 
 
+ESCAPE_DELAY_MS = 25
+"""How long Textual waits after an Escape for the rest of a sequence; its own 100 ms are for lines that are slow."""
+
+
 @dataclass(frozen=True, slots=True)
 class Terminal:
     """The terminal as it was at the start. `columns` and `rows` are cells, 0 without a terminal."""
@@ -155,7 +159,11 @@ def textual_settings(terminal: Terminal, environ: Mapping[str, str]) -> TextualS
     wanted: dict[str, str | None] = {"TEXTUAL_COLOR_SYSTEM": systems[terminal.colours]}
     if terminal.over_ssh:
         wanted["TEXTUAL_ANIMATIONS"] = "none"
+    else:
+        wanted["ESCDELAY"] = str(ESCAPE_DELAY_MS)
     changes = {name: value for name, value in wanted.items() if name not in environ}
     if "NO_COLOR" in environ and terminal.colours != "none":
         changes["NO_COLOR"] = None  # set but empty does not count, by the convention; Textual would obey it
+    if terminal.is_tty:  # as exported by some other program, they would hold the screen at that size for ever
+        changes |= {name: None for name in ("COLUMNS", "LINES") if name in environ}
     return TextualSettings(changes, ansi_color=terminal.colours in ("none", "16"), dark=terminal.dark)

@@ -12,14 +12,19 @@ Inline applications do not come here: Textual draws those with a driver of its o
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import select
+import selectors
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from textual import events
+from textual._parser import ParseError
+from textual._xterm_parser import XTermParser
+from textual.constants import ESCAPE_DELAY
 from textual.drivers.linux_driver import LinuxDriver
 
 from tui_app.terminal.cell_grid import CellGrid
@@ -32,6 +37,8 @@ if TYPE_CHECKING:
 
 # How long Textual is given to draw itself after the window changed.
 _REPAINT_AFTER_S = 0.25
+_LOOK_FOR_END_S = 0.1
+_READ_BYTES = 4096
 _SYNC_BEGINS, _SYNC_ENDS = "\x1b[?2026h", "\x1b[?2026l"
 
 
@@ -121,6 +128,24 @@ class DiffDriver(LinuxDriver):
         self._settings["look"] = "\x1b[m"
         super().stop_application_mode()
         self._hand_over(self._taken_settings())
+
+    def run_input_thread(self) -> None:
+        """Keys, as in Textual's loop, which looks only every 100 ms whether an Escape was the whole key."""
+        parser, decode = XTermParser(self._debug), codecs.getincrementaldecoder("utf-8")("replace").decode
+        selector = selectors.SelectSelector()
+        selector.register(self.fileno, selectors.EVENT_READ)
+        try:
+            while not self.exit_event.is_set():
+                is_undecided = parser._timeout_time is not None
+                typed = ""
+                if selector.select(ESCAPE_DELAY if is_undecided else _LOOK_FOR_END_S):
+                    typed = decode(os.read(self.fileno, _READ_BYTES))
+                for message in [*(parser.feed(typed) if typed else ()), *parser.tick()]:
+                    self.process_message(message)
+        finally:
+            selector.close()
+            with contextlib.suppress(EOFError, ParseError):
+                list(parser.feed(""))
 
     def process_message(self, message: Message) -> None:
         """Messages from the input thread; one of them is the new size, where the terminal reports it there."""

@@ -12,7 +12,9 @@ from typing import ClassVar
 from rich.cells import cell_len
 from textual import events
 from textual.binding import Binding, BindingType
+from textual.geometry import Region
 from textual.message import Message
+from textual.widget import Widget
 
 from tui_app.drawing import Line, fit_line, line, literal, padded, wrap
 from tui_app.glyphs import UNICODE, Glyphs
@@ -169,7 +171,15 @@ class ChoiceList(DrawnView, can_focus=True):
             return
         self.pointed = place
         self.redraw()
+        self._follow()
         self.post_message(self.Looked(self, self.choices[place]))
+
+    def _follow(self) -> None:
+        """Keep the pointer in sight where the page around is lower than the list."""
+        around = self.parent
+        if isinstance(around, Widget):
+            row = self.virtual_region.y + (min(self.pointed, self._most) if self._most else self.pointed)
+            around.scroll_to_region(Region(0, row, 1, 1), animate=False, force=True)
 
     def on_focus(self) -> None:
         self.redraw()

@@ -141,8 +141,12 @@ def test_the_option_for_ascii_and_the_wish_for_accessible_text_are_read() -> Non
 @pytest.mark.parametrize(
     ("environ", "changes", "theme"),
     [
-        ({"TERM": "xterm-256color"}, {"TEXTUAL_COLOR_SYSTEM": "256"}, "textual-dark"),
-        ({"TERM": "xterm", "COLORFGBG": "0;15"}, {"TEXTUAL_COLOR_SYSTEM": "standard"}, "ansi-light"),
+        ({"TERM": "xterm-256color", "ESCDELAY": "50"}, {"TEXTUAL_COLOR_SYSTEM": "256"}, "textual-dark"),
+        (
+            {"TERM": "xterm", "COLORFGBG": "0;15"},
+            {"TEXTUAL_COLOR_SYSTEM": "standard", "ESCDELAY": "25"},
+            "ansi-light",
+        ),
         (
             {"TERM": "xterm-256color", "SSH_TTY": "/dev/pts/1"},
             {"TEXTUAL_COLOR_SYSTEM": "256", "TEXTUAL_ANIMATIONS": "none"},
@@ -153,10 +157,14 @@ def test_the_option_for_ascii_and_the_wish_for_accessible_text_are_read() -> Non
             {"TEXTUAL_COLOR_SYSTEM": "truecolor"},
             "textual-dark",
         ),
-        ({"COLORTERM": "truecolor", "NO_COLOR": "1"}, {"TEXTUAL_COLOR_SYSTEM": "standard"}, "ansi-dark"),
+        (
+            {"COLORTERM": "truecolor", "NO_COLOR": "1"},
+            {"TEXTUAL_COLOR_SYSTEM": "standard", "ESCDELAY": "25"},
+            "ansi-dark",
+        ),
         (
             {"COLORTERM": "24bit", "NO_COLOR": ""},
-            {"TEXTUAL_COLOR_SYSTEM": "truecolor", "NO_COLOR": None},
+            {"TEXTUAL_COLOR_SYSTEM": "truecolor", "ESCDELAY": "25", "NO_COLOR": None},
             "textual-dark",
         ),
     ],

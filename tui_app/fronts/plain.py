@@ -1,0 +1,201 @@
+"""The wizard for TERM=dumb and screen readers: numbered choices, one question after the other, input() and print().
+
+No escape, no redraw, nothing that depends on a width. Not here: the questions (`tui_app/steps`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from engine.errors import FinetuiError
+from tui_app.fronts.review_text import review_lines
+from tui_app.fronts.walk import Outcome, Walk
+from tui_app.plain import one_line, printable
+from tui_app.steps import draft_file
+from tui_app.steps.draft import Draft
+from tui_app.steps.review import review, sharpen
+from tui_app.steps.schema import Choice, Question, Step
+from tui_app.steps.sequence import STEPS
+from tui_app.steps.starting import free_recipe_path
+from tui_app.steps.surroundings import Surroundings
+
+HELP = """At each question:
+  Enter      keeps the value that is shown
+  a number   takes that choice; a text is taken as it is (after = also b, m, q and ?)
+  =          alone takes a field back to its default
+  ?          explains the question and its choices
+  b          goes back to the question before
+  m          asks the other settings of this step too
+  q          leaves; nothing is started, the draft is kept"""
+
+
+ACTIONS = ("Start the run", "Save the recipe to a file", "Change something", "Predict better, by a dry run", "Leave")
+
+
+class LeftError(Exception):
+    """The person wants to leave."""
+
+
+class BackError(Exception):
+    """The person wants the question before."""
+
+
+class MoreError(Exception):
+    """The person wants the step's other settings too."""
+
+
+def ask_plainly(
+    draft: Draft,
+    surroundings: Surroundings,
+    *,
+    ask: Callable[[str], str] = input,
+    say: Callable[[str], None] = print,
+) -> Outcome:
+    """Ask everything and show the review, until it is started, saved or left. `ask` raises EOFError at its end."""
+    walk = Walk(draft, surroundings)
+    say(HELP)
+    place: str | None = None
+    shown: Step | None = None
+    try:
+        while True:
+            here = walk.place(place) or walk.places()[0]
+            step, question = here
+            if step is not shown:
+                say(f"\nStep {STEPS.index(step) + 1} of {len(STEPS)}: {step.title}. {step.why}")
+                shown = step
+            try:
+                _ask(walk, step, question, ask, say)
+            except BackError:
+                place = walk.before(question.name)[1].name
+                continue
+            except MoreError:
+                walk.opened.add(step.name)
+                place = question.name
+                continue
+            following = walk.after(question.name)
+            if following is None or following[0] is not step:
+                _keep(walk.draft, say)
+            if following is not None:
+                place = following[1].name
+                continue
+            outcome = _review(walk, ask, say)
+            if outcome is not None:
+                return outcome
+            place, shown = walk.places()[0][1].name, None
+    except (EOFError, KeyboardInterrupt, LeftError):
+        say("\nLeft: nothing was started and nothing changed. `finetui` offers the draft again.")
+        return Outcome("leave", walk.draft)
+
+
+def wants_plain_draft(question: str, ask: Callable[[str], str] = input) -> bool:
+    """Whether somebody wants the draft of an earlier visit; Enter says yes."""
+    try:
+        return ask(f"{question} [Y/n] ").strip().lower() in ("", "y", "yes")
+    except (EOFError, KeyboardInterrupt):
+        return False
+
+
+def _keep(draft: Draft, say: Callable[[str], None]) -> None:
+    """Save the draft; a disk that refuses it is told and no reason to stop."""
+    try:
+        draft_file.save(draft)
+    except FinetuiError as fault:
+        say(printable(str(fault)))
+
+
+def _ask(walk: Walk, step: Step, question: Question, ask: Callable[[str], str], say: Callable[[str], None]) -> None:
+    """Ask one question until its answer is good."""
+    choices = walk.choices(question)
+    present = walk.draft.value(question.name)
+    say(f"\n{question.label}")
+    for line in _numbered(choices, present):
+        say(line)
+    while True:
+        text = ask(f"{question.label} [{one_line(present)}]: ")
+        match text.strip():
+            case "?":
+                for line in _explained(question, choices, step):
+                    say(line)
+                continue
+            case "b":
+                raise BackError
+            case "m":
+                raise MoreError
+            case "q":
+                raise LeftError
+        answer = chosen_text(text, choices) if text.strip() else present
+        fault = walk.give(question, answer) if answer is not None else f"There is no choice {text.strip()}."
+        if not fault:
+            return
+        say(printable(f"! {fault}"))
+
+
+def chosen_text(typed: str, choices: Sequence[Choice]) -> str | None:
+    """The answer that a typed line stands for: the text after =, a choice by its number, or the text itself.
+
+    None for a number that no choice has.
+    """
+    if typed.lstrip().startswith("="):
+        return typed.lstrip()[1:]
+    text = typed.strip()
+    if choices and text.isdecimal():
+        return choices[int(text) - 1].value if 0 < int(text) <= len(choices) else None
+    return text
+
+
+def _numbered(choices: Sequence[Choice], present: str) -> list[str]:
+    told = []
+    for number, choice in enumerate(choices, start=1):
+        detail = f", {choice.detail}" if choice.detail else ""
+        state = " (present)" if choice.value == present else ""
+        cannot = f" (not possible: {choice.impossible})" if choice.impossible else ""
+        label = choice.label if choice.label == choice.value else f"{choice.label} [{choice.value}]"
+        told.append(f"  {number}. {one_line(f'{label}{detail}{state}{cannot}')}")
+    return told
+
+
+def _explained(question: Question, choices: Sequence[Choice], step: Step) -> list[str]:
+    told = [question.help or step.why]
+    told += [f"  {each.label}: {each.explanation}" for each in choices if each.explanation]
+    return [one_line(line) for line in told] + [HELP]
+
+
+def _review(walk: Walk, ask: Callable[[str], str], say: Callable[[str], None]) -> Outcome | None:
+    """Show the review and what can be done; None to go through the questions again."""
+    assert walk.surroundings.hardware is not None
+    seen = review(walk.draft, walk.surroundings.hardware)
+    while True:
+        say(f"\nStep {len(STEPS)} of {len(STEPS)}: Review\n")
+        for line in review_lines(seen):
+            say(line)
+        default = "1" if seen.can_start else "3"
+        for number, action in enumerate(ACTIONS, start=1):
+            say(f"  {number}. {action}")
+        match ask(f"What now [{default}]: ").strip() or default:
+            case "1" if seen.can_start:
+                return Outcome("start", walk.draft)
+            case "1":
+                say("! It cannot be started yet; what is wrong stands at the top of the review.")
+            case "2":
+                if path := _path(walk.draft, ask, say):
+                    return Outcome("save", walk.draft, path)
+            case "3" | "b":
+                return None
+            case "4":
+                say("Asking the dry run; this takes some seconds.")
+                seen = sharpen(walk.draft, walk.surroundings.hardware)
+            case "5" | "q":
+                raise LeftError
+            case _:
+                say("! Type a number from 1 to 5.")
+
+
+def _path(draft: Draft, ask: Callable[[str], str], say: Callable[[str], None]) -> Path | None:
+    try:
+        proposed = free_recipe_path(draft, Path.cwd())
+    except FinetuiError as fault:
+        say(printable(str(fault)))
+        return None
+    typed = ask(f"File [{one_line(proposed.name)}]: ").strip()
+    return Path(typed) if typed else proposed

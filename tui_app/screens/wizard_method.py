@@ -1,0 +1,40 @@
+"""The wizard's fourth page: how it is trained, with the memory that takes here recomputed at every change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from tui_app.drawing import Line, fit_line, line, literal
+from tui_app.screens.wizard_model import fault_told
+from tui_app.screens.wizard_page import StepPage
+from tui_app.widgets.memory_bar import bar, headline, legend
+
+
+class MethodPage(StepPage):
+    """The ways of training, their fields, and the memory bar, which stays in sight while the fields scroll."""
+
+    DEFAULT_CSS = "MethodPage #above { dock: top; background: $background; }"
+    ALWAYS: ClassVar = (
+        *("adapter.r", "adapter.lora_alpha", "training.num_train_epochs", "training.max_steps"),
+        *("training.learning_rate", "training.per_device_train_batch_size", "training.gradient_accumulation_steps"),
+        "training.max_length",
+    )
+
+    def above(self, width: int) -> Sequence[Line]:
+        return [*self._memory(width), line("")]
+
+    def _memory(self, width: int) -> list[Line]:
+        review = self.desk.review
+        if review is None:
+            return [line(("Memory at the peak: ", "title"), ("working it out…", "dim"))]
+        if review.fault or review.problems:
+            return fault_told(review.fault or "\n".join(str(each) for each in review.problems), width)
+        seen = review.outlook
+        memory = seen.plan.memory if seen else None
+        if seen is None or memory is None:
+            return [line(("Memory is not predicted: ", "title"), "the model's config is not here yet")]
+        late = () if self.desk.is_current else line(("   working it out…", "dim"))
+        head = fit_line((*headline(memory, self.glyphs), *late), width)
+        told = [head, (*line(" "), *bar(memory, width - 2)), *legend(memory, width)]
+        return [*told, line(("Time, about: ", "dim"), literal(seen.time.short()))] if seen.time else told

@@ -1,0 +1,74 @@
+"""From a prospect to a run that goes on by itself: the one way in which every front end starts one.
+
+Not here: what is started (`tui_app/recipe_source`, `tui_app/steps`), and watching it (`tui_app/following`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+
+from engine.cuda_visible import VARIABLE
+from engine.launcher import launch
+from engine.liveness import liveness
+from engine.replaying import differences, expectations
+from engine.run_dir import RunDir, list_runs, write_atomic
+from engine.starting import Prospect, create_run
+
+
+def begin(
+    found: Prospect,
+    *,
+    name: str,
+    tell: Callable[[str], None],
+    earlier: RunDir | None = None,
+    allow_changes: bool = False,
+    visible_cards: str | None = None,
+) -> RunDir:
+    """Make the run's folder and start its supervisor; the run.
+
+    `earlier` is the run that is repeated: what differs from it is told, and rows or a model that changed are refused
+    later. `visible_cards` is CUDA_VISIBLE_DEVICES for the run, None for that of this process. Raises FinetuiError.
+    """
+    if found.missing_rows:
+        raise found.missing_rows
+    if earlier is not None:
+        for difference in differences(earlier, found):
+            tell(f"differs from {earlier.name}: {difference}")
+    run = create_run(found, name=name)
+    if earlier is not None:
+        expected = expectations(earlier, found.recipe, allow_changes=allow_changes)
+        write_atomic(run.path / "expected.json", json.dumps(expected, indent=1))
+    _tell_of_others(run, tell)
+    with _cards(visible_cards):
+        supervisor = launch(run).process
+    # Somebody has to wait for a child that ends while this process goes on, as a screen does: else it stays a zombie.
+    threading.Thread(target=supervisor.wait, name=f"end of {run.name}", daemon=True).start()
+    return run
+
+
+@contextlib.contextmanager
+def _cards(visible: str | None) -> Iterator[None]:
+    """The environment that the run inherits, put back afterwards: the next run may be for another card."""
+    before = os.environ.get(VARIABLE)
+    if visible is not None:
+        os.environ[VARIABLE] = visible
+    try:
+        yield
+    finally:
+        if visible is not None:
+            os.environ.pop(VARIABLE)
+            os.environ.update({} if before is None else {VARIABLE: before})
+
+
+def _tell_of_others(run: RunDir, tell: Callable[[str], None]) -> None:
+    """Two runs on one device slow each other down, and may not fit together."""
+    for other in list_runs(run.path.parent):
+        if other.path != run.path and liveness(other) == "alive":
+            told = (
+                f"run {other.name} is running too, so both will be slower; `finetui pause {other.reference}` holds it"
+            )
+            tell(f"note: {told}")
