@@ -11,6 +11,7 @@ What the rows mean is decided in `detection` and `formats`.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -89,11 +90,11 @@ def open_source(dataset: str, settings: SourceSettings) -> list[Part]:
         return [_generated(dataset.removeprefix(_GENERATOR_PREFIX), settings)]
     if dataset.startswith(_HUB_PREFIX):
         return _from_hub(dataset.removeprefix(_HUB_PREFIX), settings)
-    path = Path(dataset).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(dataset))  # noqa: PTH111 - leaves an unknown ~name
+    if os.path.isdir(path):  # noqa: PTH112 - unlike Path.is_dir, False for names that cannot be
         _refuse(settings, "a local folder", "revision", "generator_rows")
         return _from_folder(path, dataset, settings)
-    if path.exists():
+    if os.path.exists(path):  # noqa: PTH110 - as above
         _refuse(settings, "a single file", "subset", "split", "revision", "generator_rows")
         return [Part(dataset, path)]
     if _may_be_on_hub(dataset, path):
@@ -164,13 +165,15 @@ def _files_below(folder: Path) -> list[str]:
 def _may_be_on_hub(dataset: str, path: Path) -> bool:
     """owner/name where there is no folder `owner` here, and not a file name that we would read."""
     return (
-        _HUB_NAME.fullmatch(dataset) is not None and path.suffix.lower() not in readers() and not path.parent.is_dir()
+        _HUB_NAME.fullmatch(dataset) is not None
+        and path.suffix.lower() not in readers()
+        and not os.path.isdir(path.parent)  # noqa: PTH112 - as above
     )
 
 
 def _missing(dataset: str, path: Path) -> DataError:
     folder = path.parent
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112 - as above
         means = f"The folder {folder} does not exist either."
     else:
         names = sorted(entry.name for entry in folder.iterdir())

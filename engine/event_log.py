@@ -18,9 +18,11 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from engine.errors import RunDirError
+from engine.event_values import values_of
 from engine.events import EVENT_TYPES, Event, Stamped
 
 VERSION = 1
@@ -31,10 +33,8 @@ CHUNK_BYTES = 256 * 1024
 LINES_BETWEEN_LOOKS = 32
 """At the clock, while reading in slices: about 0.3 ms."""
 GLIMPSE_BYTES = 96 * 1024
-
-
-_FIELDS = {kind: frozenset(field.name for field in dataclasses.fields(kind)) for kind in EVENT_TYPES.values()}
-_AS_THEY_ARE = frozenset((str, int, float, bool, type(None)))
+LAST_MOMENT = 250_000_000_000.0
+"""Unix seconds, in the year 9892: no clock can be asked for the date of much later ones."""
 
 
 def encode(stamped: Stamped) -> bytes:
@@ -61,25 +61,18 @@ def decode(line: bytes) -> Stamped | None:
     event_type = EVENT_TYPES.get(raw["event"])
     if event_type is None:
         return None
-    known = _FIELDS[event_type]
-    values = {
-        name: value if type(value) in _AS_THEY_ARE else _freeze(value) for name, value in raw.items() if name in known
-    }
     try:
-        return Stamped(float(raw["time"]), str(raw["writer"]), int(raw["seq"]), event_type(**values))
+        moment = float(raw["time"])
+        if not 0 <= moment < LAST_MOMENT:
+            raise ValueError(f"no time that a clock shows: {moment}")
+        return Stamped(moment, str(raw["writer"]), int(raw["seq"]), event_type(**values_of(event_type, raw)))
     except (KeyError, TypeError, OverflowError) as fault:
-        raise ValueError(f"event line lacks a field: {fault}") from fault
+        raise ValueError(f"event line lacks a field, or holds a wrong one: {fault}") from fault
 
 
 def _plain(value: Any) -> Any:
     """JSON has no NaN and no infinity; a loss that diverged is written as {"nonfinite": "nan"}."""
     return {"nonfinite": str(value)} if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _freeze(value: Any) -> Any:
-    if isinstance(value, dict) and set(value) == {"nonfinite"}:
-        return float(value["nonfinite"])
-    return tuple(_freeze(item) for item in value) if isinstance(value, list) else value
 
 
 class EventWriter:
@@ -149,6 +142,8 @@ class _Source:
     head: tuple[Key, Stamped] | None = None
     num_bad_lines: int = 0
     num_unknown_events: int = 0
+    unreadable: str = ""
+    """Why it cannot be read, "" where it can."""
 
     @property
     def num_left(self) -> int:
@@ -157,21 +152,39 @@ class _Source:
 
     def look(self) -> None:
         """Note how long the file is now, and begin anew where it was replaced or cut short."""
+        self.unreadable = ""
         try:
             stat = self.path.stat()
         except FileNotFoundError:  # removed since it was listed
             self.size = self.offset
+            return
+        except OSError as fault:
+            self._give_up(fault.strerror or str(fault))
+            return
+        if not S_ISREG(stat.st_mode):  # to open a pipe would wait for its writer
+            self._give_up("it is no regular file")
             return
         if stat.st_ino != self.inode or stat.st_size < self.offset:
             self.inode, self.offset, self.tail, self.head = stat.st_ino, 0, b"", None
             self.lines.clear()
         self.size = stat.st_size
 
-    def advance(self) -> None:
-        """Make the next event the head, None where the file has no more whole lines by now."""
+    def _give_up(self, why: str) -> None:
+        self.unreadable, self.size = why, self.offset
+
+    def advance(self, until: float) -> bool:
+        """Make the next event the head, None where the file has no more whole lines by now.
+
+        False where bad lines took all the time up to `until`, and more may follow.
+        """
         self.head = None
+        num_lines = 0
         while self.lines or self._fill():
             line = self.lines.popleft()
+            num_lines += 1
+            if num_lines % LINES_BETWEEN_LOOKS == 0 and time.perf_counter() > until:
+                self.lines.appendleft(line)
+                return False
             if not line.strip():
                 continue
             try:
@@ -184,7 +197,8 @@ class _Source:
                 continue
             self.last_time = max(self.last_time, stamped.time)
             self.head = (self.last_time, stamped.writer, stamped.seq), stamped
-            return
+            return True
+        return True
 
     def _fill(self) -> bool:
         """Read a chunk; whether it brought whole lines."""
@@ -195,10 +209,14 @@ class _Source:
                     chunk = file.read(min(CHUNK_BYTES, self.size - self.offset))
             except FileNotFoundError:
                 return False
+            except OSError as fault:
+                self._give_up(fault.strerror or str(fault))
+                return False
             if not chunk:  # cut short since it was looked at
                 return False
             self.offset += len(chunk)
             *lines, self.tail = (self.tail + chunk).split(b"\n")
+            self.tail = self.tail[: 4 * MAX_LINE_BYTES]  # of what is no event, enough to say so
             if lines:
                 self.lines.extend(lines)
                 return True
@@ -220,6 +238,17 @@ class EventReader:
     def num_unknown_events(self) -> int:
         return sum(source.num_unknown_events for source in self._sources.values())
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What of the files is left out and why, in short sentences."""
+        told = []
+        for name, source in self._sources.items():
+            if source.unreadable:
+                told.append(f"{name} cannot be read: {source.unreadable}")
+            if count := source.num_bad_lines:
+                told.append(f"{name}: {count} damaged {'line is' if count == 1 else 'lines are'} left out")
+        return tuple(told)
+
     def poll(self) -> list[Stamped]:
         """Everything that is new, oldest first."""
         return self.drain(math.inf)[0]
@@ -235,10 +264,9 @@ class EventReader:
             self._sources.setdefault(path.name, _Source(path)).look()
         heads: list[tuple[Key, int]] = []
         sources = list(self._sources.values())
-        for number, source in enumerate(sources):
-            self._push(heads, number, source)
         found: list[Stamped] = []
-        while heads:
+        is_in_time = all([self._push(heads, number, source, until) for number, source in enumerate(sources)])  # noqa: C419
+        while heads and is_in_time:
             _, number = heapq.heappop(heads)
             source = sources[number]
             assert source.head is not None
@@ -246,14 +274,14 @@ class EventReader:
             source.head = None
             if len(found) % LINES_BETWEEN_LOOKS == 0 and time.perf_counter() > until:
                 break
-            self._push(heads, number, source)
+            is_in_time = self._push(heads, number, source, until)
         return found, self._share_read()
 
-    def _push(self, heads: list[tuple[Key, int]], number: int, source: _Source) -> None:
-        if source.head is None:
-            source.advance()
+    def _push(self, heads: list[tuple[Key, int]], number: int, source: _Source, until: float) -> bool:
+        is_in_time = source.head is not None or source.advance(until)
         if source.head is not None:
             heapq.heappush(heads, (source.head[0], number))
+        return is_in_time
 
     def _share_read(self) -> float:
         sources = self._sources.values()
@@ -286,6 +314,8 @@ def glimpse(folder: Path, max_bytes: int = GLIMPSE_BYTES) -> list[Stamped]:
 def _both_ends(path: Path, max_bytes: int) -> bytes:
     """Whole lines from the beginning and the end of a file."""
     try:
+        if not path.is_file():
+            return b""
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size <= 2 * max_bytes:
@@ -294,5 +324,5 @@ def _both_ends(path: Path, max_bytes: int) -> bytes:
             file.seek(size - max_bytes - 1)  # one more, to see whether a line begins there
             end = file.read(max_bytes + 1).partition(b"\n")[2].rpartition(b"\n")[0]
             return start + b"\n" + end
-    except FileNotFoundError:
+    except OSError:
         return b""

@@ -32,21 +32,12 @@ class Launched:
 def launch(run: RunDir, *, resumed: bool = False) -> Launched:
     """Start the run's supervisor and wait until it has taken charge.
 
-    Raises RunDirError when another one is in charge, DiedError when it ends before it took charge.
+    Raises RunDirError when another one is in charge or the folder cannot be written, DiedError when it ends before it
+    took charge.
     """
     if (state := liveness(run)) != "dead":
         raise in_charge_already(run, state)
-    arguments = [str(run.path), *(["--resumed"] if resumed else [])]
-    with run.log_file("supervisor").open("ab") as log:
-        process = subprocess.Popen(
-            worker_command("engine.supervisor", *arguments),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            cwd=run.path,
-            env=child_environment(),
-        )
+    process = _start(run, resumed=resumed)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         identity = supervisor_of(run)
@@ -62,6 +53,27 @@ def launch(run: RunDir, *, resumed: bool = False) -> Launched:
         means="The run was not started.",
         remedy=f"Its last words are in {run.log_file('supervisor')}.",
     )
+
+
+def _start(run: RunDir, *, resumed: bool) -> subprocess.Popen[bytes]:
+    arguments = [str(run.path), *(["--resumed"] if resumed else [])]
+    try:
+        with run.log_file("supervisor").open("ab") as log:
+            return subprocess.Popen(
+                worker_command("engine.supervisor", *arguments),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd=run.path,
+                env=child_environment(),
+            )
+    except OSError as fault:
+        raise RunDirError(
+            f"The supervisor of run {run.name} cannot be started: {fault.filename or run.path}: {fault.strerror}.",
+            means="The run folder was removed, is damaged or cannot be written; nothing was started.",
+            remedy="Put the folder back or free its disk, or start the run anew from its recipe.",
+        ) from fault
 
 
 def in_charge_already(run: RunDir, state: str) -> RunDirError:

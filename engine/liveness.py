@@ -42,7 +42,7 @@ class ProcessIdentity:
         raw: dict[str, Any] = read_json(path)
         try:
             return ProcessIdentity(str(raw["host"]), str(raw["boot_id"]), int(raw["pid"]), int(raw["start_time"]))
-        except (KeyError, TypeError, ValueError) as fault:
+        except (KeyError, TypeError, ValueError, OverflowError) as fault:
             raise RunDirError(
                 f"{path} names no process: {fault}.",
                 means="Whether the run is still in someone's charge cannot be told.",

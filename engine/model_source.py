@@ -7,6 +7,7 @@ folder must hold is engine/model_folder.py; turning a GGUF file into a folder is
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,8 +54,8 @@ def locate(name_or_path: str, *, base_dir: Path, revision: str | None = None, co
     if name_or_path.startswith(PREFIX):
         source = _bundled(name_or_path)
     else:
-        path = (base_dir / Path(name_or_path).expanduser()).absolute()
-        if path.exists():
+        path = (base_dir / os.path.expanduser(name_or_path)).absolute()  # noqa: PTH111 - leaves an unknown ~name
+        if os.path.exists(path):  # noqa: PTH110 - unlike Path.exists, False for names that cannot be
             source = _local(name_or_path, path, complete=complete)
         elif _HUB_ID.fullmatch(name_or_path) and not name_or_path.lower().endswith(".gguf"):
             known = KNOWN_MODELS.get(name_or_path)
@@ -131,7 +132,7 @@ def _local(name_or_path: str, path: Path, *, complete: bool) -> ModelSource:
         if complete:
             check_folder(path)
         return ModelSource("folder", name_or_path, path)
-    if path.suffix.lower() == ".gguf":
+    if path.suffix.lower() == ".gguf" and path.is_file():  # to open a pipe would wait for its writer
         _check_gguf_magic(path)
         return ModelSource("gguf", name_or_path, path, note="weights from a GGUF file, dequantized before training")
     raise ModelError(
@@ -157,8 +158,11 @@ def _check_gguf_magic(path: Path) -> None:
 
 def _nearest(path: Path) -> tuple[str, ...]:
     """Up to three paths beside `path` with a name like its own."""
-    folder = path.parent.resolve()
-    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    try:
+        folder = path.parent.resolve()
+        names = os.listdir(folder)  # noqa: PTH208 - names are all that is wanted
+    except (OSError, RuntimeError):  # not there, not ours to read, or a link that leads to itself
+        return ()
     return tuple(str(folder / near) for near in difflib.get_close_matches(path.name, names, n=3, cutoff=0.5))
 
 
@@ -167,7 +171,8 @@ def _no_such_path(name_or_path: str, path: Path) -> ModelError:
     if nearest:
         remedy = f"Did you mean {' or '.join(nearest)}?"
     else:
-        existing = next(parent for parent in path.parents if parent.is_dir())
+        # Unlike Path.is_dir, False for names that cannot be.
+        existing = next(parent for parent in path.parents if os.path.isdir(parent))  # noqa: PTH112
         folders = sorted(entry.name for entry in existing.iterdir() if entry.is_dir() and entry.name[0] != ".")
         remedy = f"{existing} exists and holds: {', '.join(folders[:8]) or 'no folder'}."
     return ModelError(

@@ -19,13 +19,25 @@ from pathlib import Path
 POLL_SECONDS = 0.03
 PATIENCE_SECONDS = 60.0
 """For what takes one second on an idle machine."""
+STATUS_SECONDS = 2.0
+"""A window closes a moment before tmux is told how its program ended."""
 BIN = Path(sys.executable).parent
 FINETUI = (sys.executable, "-P", "-m", "tui_app")
 SETTINGS = "remain-on-exit on,status off,default-terminal tmux-256color,escape-time 0,mouse off"
 WORDS = {"LC_ALL": "C.UTF-8", "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PS1": "shell> ", "ENV": ""}
 """The same in every terminal: letters beyond ASCII, `finetui` by its name, a prompt that a test can wait for."""
 # COLUMNS and LINES: GNU readline sets them in the environment of a process that loads it, as pytest does.
-UNSET = ("COLUMNS", "LINES", "COLORTERM", "NO_COLOR", "COLORFGBG", "SSH_CONNECTION", "SSH_TTY", "ACCESSIBLE", "FINETUI_ASCII")
+UNSET = (
+    "COLUMNS",
+    "LINES",
+    "COLORTERM",
+    "NO_COLOR",
+    "COLORFGBG",
+    "SSH_CONNECTION",
+    "SSH_TTY",
+    "ACCESSIBLE",
+    "FINETUI_ASCII",
+)
 Condition = Callable[[str], bool]
 
 
@@ -62,8 +74,8 @@ class Tmux:
         return self.run("capture-pane", "-p")
 
     def lines(self) -> str:
-        """The screen with the lines whole that were too long for a row."""
-        return self.run("capture-pane", "-p", "-J")
+        """The screen and what has left it at the top, with the lines whole that were too long for a row."""
+        return self.run("capture-pane", "-p", "-J", "-S", "-")
 
     def colours(self) -> str:
         """The screen with its escapes."""
@@ -113,7 +125,11 @@ class Tmux:
             if time.monotonic() > deadline:
                 raise ScreenTimeoutError(f"the program has not ended within {seconds:.0f} s:\n{self.screen()}")
             time.sleep(POLL_SECONDS)
-        status = self.value("pane_dead_status")
+        known_by = time.monotonic() + STATUS_SECONDS
+        while not (status := self.value("pane_dead_status")) and not self.value("pane_dead_signal"):
+            if time.monotonic() > known_by:
+                break
+            time.sleep(POLL_SECONDS)
         return int(status) if status else -int(self.value("pane_dead_signal") or 0)
 
 

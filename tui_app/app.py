@@ -5,23 +5,24 @@ Not here: what the screens show (`tui_app/screens`), and whether a screen can be
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from textual import events
 from textual.app import App, SystemCommand
 from textual.binding import Binding
-from textual.driver import Driver
 from textual.screen import Screen
 
-from tui_app.glyphs import UNICODE, Glyphs
+from tui_app.looks import Looks
 from tui_app.themes import DARK, LIGHT
 
 
 class FinetuiApp(App[int]):
     """`first` makes the first screen; what it returns is the command's exit code, `farewell` is printed after it.
 
-    `is_blurred`: another window of the terminal has the keys. `fault`: what ended the app against its will.
+    `is_blurred`: another window of the terminal has the keys. `fault`: what ended the app against its will;
+    `ended_by`: the signal that did.
     """
 
     TITLE = "finetui"
@@ -34,24 +35,18 @@ class FinetuiApp(App[int]):
     ModalScreen { background: $background 60%; align: center middle; }
     """
 
-    def __init__(
-        self,
-        first: Callable[[], Screen[Any]],
-        *,
-        glyphs: Glyphs = UNICODE,
-        light: bool = False,
-        is_colourless: bool = False,
-        is_remote: bool = False,
-        driver_class: type[Driver] | None = None,
-    ) -> None:
-        super().__init__(ansi_color=is_colourless, driver_class=driver_class)
-        self.glyphs, self.is_colourless, self.is_remote = glyphs, is_colourless, is_remote
+    def __init__(self, first: Callable[[], Screen[Any]], looks: Looks = Looks()) -> None:  # noqa: B008 - frozen
+        super().__init__(ansi_color=looks.is_colourless, driver_class=looks.driver_class)
+        self.glyphs, self.is_colourless, self.is_remote = looks.glyphs, looks.is_colourless, looks.is_remote
         self.farewell: tuple[str, ...] = ()
         self.is_blurred = False
         self.fault: Exception | None = None
-        self._first, self._is_light = first, light
+        self.ended_by: int | None = None
+        self._first, self._is_light = first, looks.is_light
+        self._loop_of_app: asyncio.AbstractEventLoop | None = None
 
     def on_mount(self) -> None:
+        self._loop_of_app = asyncio.get_running_loop()
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = LIGHT.name if self._is_light else DARK.name
@@ -75,6 +70,22 @@ class FinetuiApp(App[int]):
         other = LIGHT if self.theme == DARK.name else DARK
         kind = "dark" if other.dark else "light"
         yield SystemCommand(f"Colours: {kind}", f"Draw for a {kind} terminal", lambda: self.wear(other.name))
+
+    def end(self, number: int) -> None:
+        """End because of a signal, with the exit code that shells give it; what was filled in is kept first.
+
+        For signal handlers. Raises SystemExit while nothing is shown yet.
+        """
+        self.ended_by = number
+        if self._loop_of_app is None:
+            raise SystemExit(128 + number)
+        self._loop_of_app.call_soon_threadsafe(self._end, 128 + number)
+
+    def _end(self, code: int) -> None:
+        for screen in self.screen_stack:
+            if keep := getattr(screen, "keep", None):
+                keep()
+        self.exit(code)
 
     def wear(self, theme: str) -> None:
         """Change to the theme of that name."""

@@ -10,7 +10,7 @@ import dataclasses
 import os
 from typing import TYPE_CHECKING
 
-from tui_app.terminal.abilities import Terminal, read_terminal, textual_settings
+from tui_app.terminal.abilities import Terminal, read_terminal, textual_settings, with_background
 from tui_app.terminal.gate import Choice, choose
 
 if TYPE_CHECKING:
@@ -23,16 +23,22 @@ WEB_DRIVER = "TEXTUAL_DRIVER"
 def front_for(options: argparse.Namespace, *, answers_complete: bool = False) -> tuple[Choice, Terminal]:
     """The front end for a command's options, and the terminal it was chosen for."""
     terminal = read_terminal(os.environ, ascii_only=bool(getattr(options, "ascii", False)))
-    if getattr(options, "light", False) or getattr(options, "dark", False):
-        terminal = dataclasses.replace(terminal, dark=not options.light)
     wants = {name: bool(getattr(options, name, False)) for name in ("line", "plain")}
     if WEB_DRIVER in os.environ and not answers_complete:
         return Choice("screens", "The screens are shown in a browser."), terminal
     return choose(terminal, **wants, answers_complete=answers_complete), terminal
 
 
+def shaded(terminal: Terminal, options: argparse.Namespace) -> Terminal:
+    """Dark or light as --dark and --light say, else as the terminal itself does when it is asked."""
+    if getattr(options, "light", False) or getattr(options, "dark", False):
+        return dataclasses.replace(terminal, dark=not options.light)
+    return with_background(terminal)
+
+
 def looks_for(terminal: Terminal, options: argparse.Namespace) -> Looks:
     """What the screens are told. Call it before textual is imported: that reads the environment once."""
+    terminal = shaded(terminal, options)
     for name, value in textual_settings(terminal, os.environ).environ.items():
         if value is None:
             os.environ.pop(name, None)

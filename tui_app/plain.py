@@ -1,7 +1,7 @@
 """How a run reads on a plain terminal: one line per event, a result table at the end. No escapes.
 
 Only formats. Where a text comes from the user (rows, names), control characters are shown, not obeyed. Not
-here: waiting for events (`tui_app/following`).
+here: waiting for events (`tui_app/runs/following`).
 """
 
 from __future__ import annotations
@@ -265,6 +265,13 @@ def next_steps(state: RunState, folder: str, seconds: float, program: str) -> li
         f"  {program} status {state.run}           how it went, in one screen",
         f"  {program} replay {state.run}           the same again, from the same rows and seed",
     ]
+
+
+def standing(state: RunState, alive: str) -> str:
+    """The phase a person should read: a run with no final event and no process died; `alive` as `liveness` says it."""
+    if state.is_over or alive == "alive":
+        return state.phase
+    return "died" if alive == "dead" else alive
 
 
 def status_lines(state: RunState, alive: str, folder: str) -> list[str]:

@@ -22,7 +22,7 @@ DARK = Theme(
     dark=True,
     variables={
         "quiet": "#949494",
-        "faint": "#626262",
+        "faint": "#767676",
         "curve-raw": "#5f87af",
         "curve-ema": "#ffaf5f",
         "curve-eval": "#87d787",
@@ -48,7 +48,7 @@ LIGHT = Theme(
     dark=False,
     variables={
         "quiet": "#5f5f5f",
-        "faint": "#9e9e9e",
+        "faint": "#878787",
         "curve-raw": "#87afd7",
         "curve-ema": "#af5f00",
         "curve-eval": "#008700",

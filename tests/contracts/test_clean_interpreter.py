@@ -30,6 +30,32 @@ TRAINING = CHECKOUT / "engine" / "training"
 HEAVY = {"torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "datasets"}
 SCREEN = {"textual", "rich", "questionary"}
 COMMAND_LINE_BUDGET = HEAVY | SCREEN | {"pydantic"}
+NEVER_ON_A_SCREEN = HEAVY | {"numpy"}
+AFTER_THE_FIRST_FRAME = {"pydantic", "huggingface_hub"}
+NO_WIDGETS = {"textual", "questionary"}
+PAGE = """
+import asyncio, json, sys
+from pathlib import Path
+from engine.run_dir import RunDir
+from tui_app.app import FinetuiApp
+from {module} import {page}
+
+def loaded():
+    return sorted({{name.partition(".")[0] for name in sys.modules}})
+
+class Watched({page}):
+    def on_mount(self):  # the page's own runs too, after this one
+        self.call_after_refresh(lambda: print(json.dumps(loaded())))
+
+async def main():
+    async with FinetuiApp(lambda: Watched({arguments})).run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        await pilot.app.workers.wait_for_complete()
+    print(json.dumps(loaded()))
+
+asyncio.run(main())
+"""
+"""Opens a page; prints what is loaded at its first frame, and what once it has read all it wants to show."""
 
 
 def loaded_after(code: str) -> set[str]:
@@ -136,3 +162,29 @@ def test_the_status_of_a_run_is_told_without_pydantic(recorded_run: str) -> None
     assert (
         loaded_after(f"from tui_app.cli import main; main(['status', {recorded_run!r}])") & COMMAND_LINE_BUDGET == set()
     )
+
+
+@pytest.mark.parametrize(
+    ("module", "page", "arguments"),
+    [
+        ("tui_app.screens.wizard", "WizardScreen", ""),
+        ("tui_app.screens.live", "LiveScreen", "RunDir(Path({run!r}))"),
+        ("tui_app.screens.runs", "RunsPage", ""),
+    ],
+)
+def test_a_pages_first_frame_waits_for_no_slow_library_and_none_for_training_is_ever_loaded(
+    module: str, page: str, arguments: str, own_machine: Path, recorded_run: str
+) -> None:
+    filled = arguments.format(run=str(own_machine / "runs" / recorded_run))
+    code = PAGE.format(module=module, page=page, arguments=filled)
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    first_frame, at_the_end = (set(json.loads(line)) for line in done.stdout.splitlines())
+    assert first_frame & (NEVER_ON_A_SCREEN | AFTER_THE_FIRST_FRAME) == set()
+    assert at_the_end & NEVER_ON_A_SCREEN == set()
+
+
+@pytest.mark.parametrize("package", ["chart", "panels", "runs", "steps"])
+def test_what_is_asked_and_what_is_drawn_loads_no_widget(package: str) -> None:
+    names = [name for name in modules() if name.startswith(f"tui_app.{package}.")]
+    assert loaded_after("\n".join(f"import {name}" for name in names)) & (NO_WIDGETS | HEAVY) == set()

@@ -20,9 +20,9 @@ from engine.run_trace import RunTrace
 from tui_app.drawing import ROLES, plain_text, width_of
 from tui_app.glyphs import ASCII, UNICODE
 from tui_app.panels import all_panels
-from tui_app.run_log import told
-from tui_app.run_view import RunView, SentCommand
-from tui_app.run_watch import RunWatch
+from tui_app.runs.log import told
+from tui_app.runs.view import RunView, SentCommand
+from tui_app.runs.watch import RunWatch
 
 RUNS = sorted(path for path in (Path(__file__).parents[1] / "recorded" / "runs").iterdir() if path.is_dir())
 SIZES = ((24, 6), (38, 10), (78, 20), (100, 24), (138, 38), (80, 1), (40, 2))

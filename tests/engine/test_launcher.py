@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict
@@ -68,3 +69,11 @@ def test_signalling_a_group_that_is_gone_is_fine() -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""], start_new_session=True)
     gone.wait()
     kill_group(gone.pid, 9)
+
+
+def test_a_run_whose_folder_was_removed_is_not_started_and_the_missing_file_is_named(run: RunDir) -> None:
+    shutil.rmtree(run.path)
+    with pytest.raises(RunDirError, match=r"cannot be started: .*supervisor\.txt: No such file") as told:
+        launch(run, resumed=True)
+    assert told.value.means
+    assert told.value.remedy

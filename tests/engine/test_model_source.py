@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -156,3 +157,15 @@ def test_looking_up_a_model_loads_neither_torch_nor_the_hub_library() -> None:
         "sys.exit(bool({'torch', 'transformers', 'huggingface_hub', 'gguf'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["m" * 300, "m" * 300 + "/folder", "./" + "m" * 300 + ".gguf", "~nobody-of-that-name/model"]
+)
+def test_a_name_that_no_file_can_have_is_no_model(name: str, tmp_path: Path) -> None:
+    assert error_of(name, tmp_path).happened.startswith("There is no model at ")
+
+
+def test_a_pipe_is_no_model_and_nobody_waits_for_its_writer(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.gguf")
+    assert "neither a model folder nor a .gguf file" in error_of("pipe.gguf", tmp_path).happened

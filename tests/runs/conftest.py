@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from engine.event_log import EventReader
 from engine.events import Event, StepLogged
 from engine.liveness import supervisor_of
 from engine.run_dir import RunDir
+from tests.runs import one_long_row
 
 WAIT_SECONDS = 240.0
 RECIPE = """
@@ -152,3 +154,12 @@ def straight(workshop: Workshop) -> RunDir:
     done = workshop.finetui("replay", "tiny.toml", "--set", "run.name=straight")
     assert done.returncode == 0, done.stdout + done.stderr
     return workshop.run("straight-1")
+
+
+@pytest.fixture(scope="module")
+def heavy(workshop: Any, tiny_models: Any) -> Any:
+    """A recipe whose twelve rows are short but for one, on a model for which that row is a lot."""
+    model = tiny_models.write_heavy_model(workshop.folder / "llama", "llama", layers=4)
+    (workshop.folder / "heavy.toml").write_text(one_long_row.RECIPE.format(model=model))
+    one_long_row.write_rows(workshop.folder / "rows.jsonl", 12, long_at=9)
+    return workshop

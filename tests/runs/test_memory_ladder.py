@@ -6,7 +6,6 @@ far enough. The whole protocol of a preset is in test_seed_protocol.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -23,53 +22,9 @@ from engine.replaying import recipe_of
 from engine.run_dir import RunDir, read_json
 from engine.run_state import RunState, fold_all
 from engine.starting import create_run, prospect
+from tests.runs.one_long_row import LATE, ONE_BY_ONE, write_rows
 
 pytestmark = pytest.mark.slow
-NUM_WORDS = 1300
-"""Of the long row: about 3,500 tokens, against 40 of the others. With seed 7 it is trained on in step 3."""
-LATE = "training.seed=7"
-ONE_BY_ONE = ("ladder.predict=false", "memory.probe=false")
-RECIPE = """
-title = "one long row"
-[model]
-name_or_path = "{model}"
-[data]
-dataset = "rows.jsonl"
-eval_fraction = 0
-test_fraction = 0
-[adapter]
-r = 4
-target_modules = ["q_proj", "v_proj"]
-[training]
-max_steps = 6
-per_device_train_batch_size = 2
-per_device_eval_batch_size = 1
-learning_rate = 1e-3
-save_steps = 100
-save_total_limit = 20
-max_length = 4096
-gradient_checkpointing = false
-[evaluation]
-enabled = false
-"""
-
-
-@pytest.fixture(scope="module")
-def heavy(workshop: Any, tiny_models: Any) -> Any:
-    """A recipe whose twelve rows are short but for one, on a model for which that row is a lot."""
-    model = tiny_models.write_heavy_model(workshop.folder / "llama", "llama", layers=4)
-    (workshop.folder / "heavy.toml").write_text(RECIPE.format(model=model))
-    write_rows(workshop.folder / "rows.jsonl", 12, long_at=9)
-    return workshop
-
-
-def write_rows(path: Path, count: int, *, long_at: int | None = None) -> None:
-    rows = [{"prompt": f"say {n}", "completion": numbers(n, NUM_WORDS if n == long_at else 8)} for n in range(count)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
-def numbers(start: int, count: int) -> str:
-    return " ".join(str((start * 7 + k) % 100) for k in range(count))
 
 
 def watched(shop: Any, name: str, *overrides: str) -> tuple[RunDir, RunState, Any]:

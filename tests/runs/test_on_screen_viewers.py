@@ -64,10 +64,14 @@ def test_two_watch_one_run_and_only_one_of_them_can_change_it(workshop: Any, end
 
 
 def test_the_screen_follows_the_size_of_the_window(workshop: Any, endless: RunDir) -> None:
-    with finetui("attach", endless.reference, columns=140, rows=40, env={"FINETUI_HOME": str(workshop.home)}) as terminal:
+    with finetui(
+        "attach", endless.reference, columns=140, rows=40, env={"FINETUI_HOME": str(workshop.home)}
+    ) as terminal:
         for columns, rows in SIZES:
             terminal.resize(columns, rows)
-            terminal.wait_until(lambda screen, wide=columns: is_sane(screen, wide), f"a sane screen of {columns}x{rows}")
+            terminal.wait_until(
+                lambda screen, wide=columns: is_sane(screen, wide), f"a sane screen of {columns}x{rows}"
+            )
             assert len(terminal.screen().splitlines()) == rows
         before = step_on(terminal.screen())
         terminal.wait_until(lambda screen: step_on(screen) > before, "a later step")
@@ -84,4 +88,3 @@ def is_sane(screen: str, columns: int) -> bool:
         and "? help" in rows[-1]
         and len(re.findall(LANDMARKS[columns], screen, re.MULTILINE)) == 1
     )
-

@@ -21,6 +21,8 @@ from tests.tmux import Tmux, finetui
 
 pytestmark = pytest.mark.slow
 NUM_STEPS = 60
+FIELDS = {"Optimizer steps": str(NUM_STEPS), "Rows per forward and backward": "1"}
+"""The beginning of a field's sentence, and what is typed there: quick steps, so that the test is."""
 STEP = re.compile(rf"(\d+)/{NUM_STEPS}\b")
 LOSS = re.compile(r"loss (\d+\.\d+)")
 
@@ -67,8 +69,9 @@ def walk_through(terminal: Tmux) -> None:
     terminal.wait(r"▸ 3 Data[^▸]*\n(.*\n)*.*trained")
     terminal.keys("Enter")
     terminal.wait(r"▸ 4 Method[^▸]*\n(.*\n)*.*Memory at the peak")
-    go_to(terminal, "Tab", "Optimizer steps", help_row)
-    terminal.text(str(NUM_STEPS))
+    for sentence, value in FIELDS.items():
+        go_to(terminal, "Tab", sentence, help_row)
+        terminal.text(value)
     terminal.keys("Enter")
     terminal.wait(r"▸ 5 Review")
     terminal.wait(r"\[ Start run \]")
@@ -92,7 +95,7 @@ def test_a_run_is_started_left_lost_found_again_stopped_and_resumed_with_keys_on
     assert lone_runs.is_dir()
     with finetui() as terminal:
         walk_through(terminal)
-        first = terminal.wait_until(lambda screen: step_on(screen) >= 2 and bool(loss_on(screen)), "step 2", 180)
+        first = terminal.wait_until(lambda screen: step_on(screen) >= 2 and bool(loss_on(screen)), "step 2", 400)
         assert "RUNNING" in first
         moved = terminal.wait_until(
             lambda screen: step_on(screen) > step_on(first) and loss_on(screen) != loss_on(first), "moving loss"
@@ -125,7 +128,7 @@ def test_a_run_is_started_left_lost_found_again_stopped_and_resumed_with_keys_on
         assert kept == step_on(stopped)
         assert liveness(run) != "alive" or [event for event in new_events(run) if isinstance(event, RunStopped)]
         terminal.keys("R")
-        terminal.wait_until(lambda screen: "RUNNING" in screen and step_on(screen) > kept, "step after resuming", 180)
+        terminal.wait_until(lambda screen: "RUNNING" in screen and step_on(screen) > kept, "step after resuming", 400)
         starts = [event.resumed_from_step for event in new_events(run) if isinstance(event, AttemptStarted)]
         assert starts == [0, kept]
         terminal.keys("S")

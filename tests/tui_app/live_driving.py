@@ -12,7 +12,9 @@ from typing import Any
 from textual.pilot import Pilot
 
 from engine.run_dir import RunDir
+from tests.tui_app.on_screen import until
 from tui_app.app import FinetuiApp
+from tui_app.looks import Looks
 from tui_app.screens.live import LiveScreen
 
 Test = Callable[[Pilot[int], LiveScreen], Awaitable[None]]
@@ -23,7 +25,7 @@ def drive(
     run: RunDir, test: Test, *, size: tuple[int, int] = NARROW, is_readonly: bool = False, **looks: Any
 ) -> FinetuiApp:
     """Show the run, let the test press keys, and leave; the app as it was then."""
-    app = FinetuiApp(lambda: LiveScreen(run, is_readonly=is_readonly), **looks)
+    app = FinetuiApp(lambda: LiveScreen(run, is_readonly=is_readonly), Looks(**looks))
 
     async def main() -> None:
         async with app.run_test(size=size) as pilot:
@@ -38,17 +40,3 @@ def drive(
 
     asyncio.run(main())
     return app
-
-
-async def until(pilot: Pilot[int], holds: Callable[[], bool]) -> None:
-    """Let the app work until something holds."""
-    for _ in range(600):
-        if holds():
-            return
-        await pilot.pause(0.01)
-    raise AssertionError(f"never held; the screen:\n{shown(pilot.app)}")
-
-
-def shown(app: Any) -> str:
-    """The screen's text, row by row."""
-    return "\n".join(strip.text.rstrip() for strip in app.screen._compositor.render_strips())

@@ -12,12 +12,14 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 
 from engine.errors import RunDirError
-from tests.tui_app.live_driving import drive, shown, until
+from tests.tui_app.live_driving import drive
 from tests.tui_app.live_runs import append, running_run
+from tests.tui_app.on_screen import shown, until
 from tui_app.app import FinetuiApp
 from tui_app.drawing import ROLES, plain_text, width_of
 from tui_app.glyphs import ASCII, UNICODE
 from tui_app.keys import Key, footer_line, in_ascii
+from tui_app.looks import Looks
 from tui_app.roles import LOOKS, style_of
 from tui_app.screens.dialog import Confirm
 from tui_app.screens.fault import FaultDialog
@@ -40,7 +42,7 @@ class _Faulty(Screen[None]):
 
 
 def with_app(test: Callable[[Pilot[int], FinetuiApp], Awaitable[None]], **looks: Any) -> None:
-    app = FinetuiApp(Screen, **looks)
+    app = FinetuiApp(Screen, Looks(**looks))
 
     async def main() -> None:
         async with app.run_test(size=(80, 24)) as pilot:
@@ -67,7 +69,7 @@ def test_every_role_has_a_look_in_both_themes(light: bool) -> None:
             variable = LOOKS[role][0]
             assert (style_of(role, app).color is not None) == bool(variable), role  # type: ignore[arg-type]
 
-    with_app(test, light=light)
+    with_app(test, is_light=light)
 
 
 def test_without_colours_only_bold_underline_and_reverse_are_left() -> None:

@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from tui_app.display import front_for, live_looks
+from tui_app.display import front_for, live_looks, shaded
 
 
 def options(**given: bool) -> argparse.Namespace:
@@ -32,6 +32,7 @@ def test_in_a_browser_the_screens_need_no_terminal(monkeypatch: pytest.MonkeyPat
 
 
 def test_light_dark_and_ascii_are_the_persons_say() -> None:
-    assert front_for(options(light=True, dark=False))[1].dark is False
-    assert front_for(options(light=False, dark=True))[1].dark is True
-    assert front_for(options(ascii=True))[1].unicode is False
+    _, terminal = front_for(options(ascii=True))
+    assert terminal.unicode is False
+    assert shaded(terminal, options(light=True, dark=False)).dark is False
+    assert shaded(terminal, options(light=False, dark=True)).dark is True

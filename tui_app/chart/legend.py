@@ -6,7 +6,6 @@ Not here: the curves (`plot`).
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -137,12 +136,6 @@ def keys_line(width: int) -> Line:
     parts = [Part(rank, line((keys, "key"), (f" {label}", "dim"))) for rank, (keys, label) in enumerate(hints)]
     kept = fitted(parts, width, "  ")
     return kept if width >= 6 else ()
-
-
-def value_at(steps: Sequence[int], values: Sequence[float], step: int) -> float:
-    """The value of the newest entry at or before a step; NaN before the first."""
-    index = bisect_right(steps, step) - 1
-    return values[index] if index >= 0 else math.nan
 
 
 def _known(value: float) -> str:

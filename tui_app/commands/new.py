@@ -37,7 +37,7 @@ def new(options: argparse.Namespace) -> int:
         from tui_app.screens.wizard import run_wizard
 
         given = draft_of(options, Surroundings(hardware=read_hardware())) if names_anything(options) else None
-        return run_wizard(given, looks, options)
+        return run_wizard(given, looks)
     print("looking at this machine ...", file=sys.stderr)
     surroundings = gather()
     outcome = asked(options, surroundings, is_plain=choice.front == "plain")

@@ -17,9 +17,9 @@ from engine.units import MIB, format_bytes
 from tui_app.commands.planning import plan_lines, row_lines
 from tui_app.commands.watching import state_of
 from tui_app.display import live_looks
-from tui_app.following import watch
 from tui_app.recipe_source import source_of
-from tui_app.starting_runs import begin
+from tui_app.runs.following import watch
+from tui_app.runs.starting import begin
 
 
 def rehearsed(card: str) -> tuple[Hardware, list[str]]:
@@ -82,9 +82,9 @@ def started(run: RunDir, options: argparse.Namespace, *, skip_starts: int = 0) -
     """Watch the started run on the screen or line by line, or say how to."""
     if not options.detach:
         if looks := live_looks(options):
-            from tui_app.screens.live_run import run_live
+            from tui_app.screens.live import run_live
 
-            return run_live(run, looks, options)
+            return run_live(run, looks)
         return watch(run, as_json=options.json, skip_starts=skip_starts)
     if options.json:
         print(json.dumps({"run": run.name, "path": str(run.path)}))

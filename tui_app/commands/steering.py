@@ -13,7 +13,7 @@ from engine.liveness import liveness
 from engine.run_dir import RunDir
 from engine.run_state import RunState
 from tui_app.commands.watching import chosen_run
-from tui_app.following import Follower
+from tui_app.runs.following import Follower
 
 WAIT_SECONDS = 180.0
 POLL_SECONDS = 0.1

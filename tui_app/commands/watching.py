@@ -11,8 +11,8 @@ from engine.errors import RecipeError, RunDirError
 from engine.liveness import liveness
 from engine.run_dir import RunDir, list_runs
 from engine.run_state import RunState
-from tui_app.following import Follower, watch
-from tui_app.plain import ago, printable, status_lines
+from tui_app.plain import ago, printable, standing, status_lines
+from tui_app.runs.following import Follower, watch
 
 if TYPE_CHECKING:
     from tui_app.looks import Looks
@@ -34,23 +34,16 @@ def state_of(run: RunDir) -> RunState:
     return follower.state
 
 
-def phase_of(state: RunState, alive: str) -> str:
-    """The phase a person should read: a run with no final event and no process died."""
-    if state.is_over or alive == "alive":
-        return state.phase
-    return "died" if alive == "dead" else alive
-
-
 def runs(options: argparse.Namespace) -> int:
     if options.screen:
         looks = screen_for(options)
         from tui_app.screens.runs import run_history
 
-        return run_history(looks, options)
+        return run_history(looks, is_readonly=options.readonly)
     found = [(run, state_of(run)) for run in list_runs()]
     for run, state in found:
         try:
-            phase = phase_of(state, liveness(run))
+            phase = standing(state, liveness(run))
         except RunDirError:
             phase = "damaged"
         if options.json:
@@ -67,7 +60,7 @@ def status(options: argparse.Namespace) -> int:
     run = chosen_run(options)
     state, alive = state_of(run), liveness(run)
     if options.json:
-        values = dataclasses.asdict(state) | {"phase": phase_of(state, alive), "liveness": alive, "path": str(run.path)}
+        values = dataclasses.asdict(state) | {"phase": standing(state, alive), "liveness": alive, "path": str(run.path)}
         print(json.dumps(values))
         return 0
     print("\n".join(status_lines(state, alive, str(run.path))))
@@ -79,9 +72,9 @@ def attach(options: argparse.Namespace) -> int:
 
     run = chosen_run(options)
     if looks := live_looks(options):
-        from tui_app.screens.live_run import run_live
+        from tui_app.screens.live import run_live
 
-        return run_live(run, looks, options)
+        return run_live(run, looks, is_readonly=options.readonly)
     return watch(run, as_json=options.json)
 
 
@@ -89,7 +82,8 @@ def compare(options: argparse.Namespace) -> int:
     looks = screen_for(options)
     from tui_app.screens.compare import run_compare
 
-    return run_compare(options.runs, looks, options)
+    left, right = (RunDir.open(name) for name in options.runs)
+    return run_compare(left, right, looks)
 
 
 def screen_for(options: argparse.Namespace) -> Looks:

@@ -10,12 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engine.errors import FinetuiError
 from tui_app.drawing import literal
 from tui_app.fronts.review_text import review_lines
-from tui_app.fronts.walk import Outcome, Place, Walk
+from tui_app.fronts.walk import Outcome, Place, Walk, keep
 from tui_app.plain import printable
-from tui_app.steps import draft_file
 from tui_app.steps.draft import Draft
 from tui_app.steps.review import review, sharpen
 from tui_app.steps.schema import Choice, Question
@@ -37,10 +35,10 @@ def ask_in_lines(draft: Draft, surroundings: Surroundings, *, say: Callable[[str
             _ask(walk, question, say)
             following = walk.after(question.name)
             if following is None or following[0] is not step:
-                _keep(walk.draft, say)
+                keep(walk.draft, say)
             place = following
         while (outcome := _review(walk, say)) is None:
-            _keep(walk.draft, say)
+            keep(walk.draft, say)
     except (EOFError, KeyboardInterrupt):
         say("Left: nothing was started and nothing changed. `finetui` offers the draft again.")
         return Outcome("leave", walk.draft)
@@ -55,13 +53,6 @@ def wants_line_draft(question: str) -> bool:
         return bool(questionary.confirm(question, default=True).unsafe_ask())
     except EOFError:
         return False
-
-
-def _keep(draft: Draft, say: Callable[[str], None]) -> None:
-    try:
-        draft_file.save(draft)
-    except FinetuiError as fault:
-        say(printable(str(fault)))
 
 
 def _ask(walk: Walk, question: Question, say: Callable[[str], None]) -> None:

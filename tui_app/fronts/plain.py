@@ -10,9 +10,8 @@ from pathlib import Path
 
 from engine.errors import FinetuiError
 from tui_app.fronts.review_text import review_lines
-from tui_app.fronts.walk import Outcome, Walk
+from tui_app.fronts.walk import Outcome, Walk, keep
 from tui_app.plain import one_line, printable
-from tui_app.steps import draft_file
 from tui_app.steps.draft import Draft
 from tui_app.steps.review import review, sharpen
 from tui_app.steps.schema import Choice, Question, Step
@@ -75,7 +74,7 @@ def ask_plainly(
                 continue
             following = walk.after(question.name)
             if following is None or following[0] is not step:
-                _keep(walk.draft, say)
+                keep(walk.draft, say)
             if following is not None:
                 place = following[1].name
                 continue
@@ -94,14 +93,6 @@ def wants_plain_draft(question: str, ask: Callable[[str], str] = input) -> bool:
         return ask(f"{question} [Y/n] ").strip().lower() in ("", "y", "yes")
     except (EOFError, KeyboardInterrupt):
         return False
-
-
-def _keep(draft: Draft, say: Callable[[str], None]) -> None:
-    """Save the draft; a disk that refuses it is told and no reason to stop."""
-    try:
-        draft_file.save(draft)
-    except FinetuiError as fault:
-        say(printable(str(fault)))
 
 
 def _ask(walk: Walk, step: Step, question: Question, ask: Callable[[str], str], say: Callable[[str], None]) -> None:

@@ -1,15 +1,19 @@
 """Going through the questions one by one: which comes next, which came before. For front ends that ask in a list.
 
-The questions that apply change with the answers, so a place is a question's name. Not here: asking.
+The questions that apply change with the answers, so a place is a question's name. Keeps the draft on the way. Not
+here: asking.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from engine.errors import FinetuiError
+from tui_app.plain import printable
+from tui_app.steps import draft_file
 from tui_app.steps.answering import answered
 from tui_app.steps.draft import Draft
 from tui_app.steps.schema import Choice, Question, Step
@@ -90,3 +94,11 @@ class Walk:
             return ""
         lacks = any(each.field == question.name for each in self.draft.problems())
         return f"{question.label} is needed: {question.help}" if lacks else ""
+
+
+def keep(draft: Draft, say: Callable[[str], None]) -> None:
+    """Save the draft; a disk that refuses it is told and no reason to stop."""
+    try:
+        draft_file.save(draft)
+    except FinetuiError as fault:
+        say(printable(str(fault)))

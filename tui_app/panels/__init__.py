@@ -12,7 +12,7 @@ from functools import cache
 from typing import Protocol, cast
 
 from tui_app.drawing import Line
-from tui_app.run_view import RunView
+from tui_app.runs.view import RunView
 
 
 class Panel(Protocol):

@@ -11,7 +11,7 @@ from engine.events import EvaluationProgressed
 from tui_app.drawing import Line, Role, line, literal, wrap
 from tui_app.meters import clipped, clock
 from tui_app.plain import lines
-from tui_app.run_view import RunView
+from tui_app.runs.view import RunView
 from tui_app.scrolling import Scroll
 
 MAX_SHOWN = 500
@@ -53,7 +53,7 @@ class Events:
                 indent = 10 if width >= 60 else 7
                 role: Role = "bad" if text.startswith("!!") else "title" if text.startswith("==") else ""
                 body = literal(text.strip().removeprefix("== "))[:LONGEST]
-                first, *rest = wrap(body, max(width - indent, 8), role) or [line("")]
+                first, *rest = wrap(body, max(width - indent - 1, 8), role) or [line("")]
                 rows.append((*line((f" {moment}".ljust(indent), "dim")), *first))
                 rows += [(*line(" " * indent), *each) for each in rest]
         return rows

@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from tui_app.drawing import Line, fit, line, literal, spread, width_of
 from tui_app.meters import bar, clipped, short_seconds
-from tui_app.phases import is_over, phase_of
-from tui_app.run_view import RunView
+from tui_app.runs.phases import is_over, phase_of
+from tui_app.runs.view import RunView
 
 MIN_BAR, MAX_BAR = 8, 60
 

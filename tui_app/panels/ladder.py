@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from tui_app.drawing import Line, Role, fit, line, literal, spread, width_of, wrap
 from tui_app.meters import clipped, short_bytes
-from tui_app.run_view import RungStep, RunView
+from tui_app.runs.view import RungStep, RunView
 
 ROLES: dict[str, Role] = {"done": "good", "current": "accent", "next": "dim", "asks": "warn"}
 

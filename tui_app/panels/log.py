@@ -1,6 +1,6 @@
 """The log: logged steps, events, and what the worker and its libraries wrote. Follows the end until somebody scrolls.
 
-Text of a log is drawn as it stands; nothing in it is obeyed. Not here: reading the file (`tui_app/run_log`).
+Text of a log is drawn as it stands; nothing in it is obeyed. Not here: reading the file (`tui_app/runs/log`).
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from tui_app.drawing import Line, Role, fit, line, literal
 from tui_app.meters import clipped, clock
-from tui_app.phases import doing
-from tui_app.run_view import LogLine, RunView
+from tui_app.runs.phases import doing
+from tui_app.runs.view import LogLine, RunView
 from tui_app.scrolling import Scroll
 
 TIME_WIDTH = 50

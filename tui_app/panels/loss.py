@@ -10,6 +10,7 @@ import math
 from bisect import bisect_right
 from dataclasses import replace
 
+from engine.events import RunFailed
 from engine.run_trace import RunTrace
 from engine.units import format_seconds
 from tui_app.chart.axes import YAxis, data_range, settled
@@ -23,7 +24,9 @@ from tui_app.chart.table import table_lines
 from tui_app.chart.view import ChartView
 from tui_app.chart.window import Window
 from tui_app.drawing import Line, Span, fit, line, width_of, wrap
-from tui_app.run_view import RunView
+from tui_app.meters import clipped
+from tui_app.panels.failure import failure
+from tui_app.runs.view import RunView
 
 LEAST_PANEL_WIDTH, LEAST_PANEL_HEIGHT = max(LEAST_WIDTH, 20), LEAST_HEIGHT + 1
 SETTINGS_FROM = 10
@@ -58,6 +61,8 @@ class LossPanel:
             return [line((fit(told, width, ellipsis=view.glyphs.ellipsis), "dim"))][: max(height, 0)]
         self._follow(view.trace)
         if not len(view.trace):
+            if isinstance(view.state.final, RunFailed):
+                return clipped(failure(view.state.final, width, view), width, height, view.glyphs)
             return centred(_waiting_text(view), width, height)
         if self.chart.as_table:
             averages = self._series.averages(self.chart.smoothing)
@@ -89,7 +94,7 @@ class LossPanel:
         if not has_settings:
             return [*drawn, cursor or self._legend(view, width)]
         is_log = self.chart.is_log if axis is None else axis.is_log
-        settings = settings_line(self.chart, window, "steps", is_log=is_log, width=width)
+        settings = (*line(" "), *settings_line(self.chart, window, "steps", is_log=is_log, width=width - 2))
         return [*drawn, self._legend(view, width), cursor or settings]
 
     def _settle(self, buckets: Buckets, points: tuple[Point, ...], rows: int) -> YAxis | None:
@@ -126,13 +131,13 @@ class LossPanel:
         parts = value_parts(newest, view.trace.evals, self.chart, view.glyphs)
         if not view.trace.evals and (told := _first_eval_text(view)):
             parts.insert(2, Part(4, line((view.glyphs.eval_mark, "curve-eval"), (f" {told}", "dim"))))
-        return fitted(parts, width)
+        return (*line(" "), *fitted(parts, width - 1))
 
     def _cursor_line(self, view: RunView, width: int) -> Line:
         if self.chart.cursor is None:
             return ()
         index = max(bisect_right(view.trace.steps, self.chart.cursor) - 1, 0)
-        return fitted(cursor_parts(self._reading(view.trace, index), view.glyphs), width)
+        return (*line(" "), *fitted(cursor_parts(self._reading(view.trace, index), view.glyphs), width - 1))
 
     def _reading(self, trace: RunTrace, index: int) -> Reading:
         step = trace.steps[index]

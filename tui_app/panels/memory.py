@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from tui_app.drawing import Line, Role, line, literal, width_of
 from tui_app.meters import bar, clipped, labelled, short_bytes, stacked
-from tui_app.run_view import RunView
+from tui_app.runs.view import RunView
 
 TERMS: tuple[tuple[str, Role, str, tuple[str, ...]], ...] = (
     ("W", "weights", "weights", ("weights", "quantization overhead")),
@@ -107,6 +107,8 @@ class Memory:
             return (*line(" ", (reading.word, "strong"), f" {mine}{nothing}"), *tail)
         head = line(" ", (reading.word, "strong"), f" {short_bytes(used, unit=False)}/{short_bytes(total)} ")
         own = line(f" mine {short_bytes(reading.mine)} ", "") if reading.mine is not None else ()
+        if told and width_of(head) + width_of(own) + width_of(tail) + 1 > width:
+            tail = line((told[0], "dim"), " ")
         room = width - width_of(head) - width_of(own) - width_of(tail) - 1
         drawn = bar(used / total, min(room, 40), view.glyphs) if room >= 8 else ()
         return (*head, *drawn, *own, *line(" "), *tail)
@@ -150,7 +152,8 @@ class Memory:
         if roomy:
             told = f"needs {short_bytes(predicted.needed_bytes)} of {short_bytes(predicted.capacity_bytes)}: "
             method = f" ({literal(predicted.method)})"
-            drawn.append(line("  ", told, (literal(predicted.verdict), role), (method, "dim")))
+            verdict = line("  ", told, (literal(predicted.verdict), role))
+            drawn.append((*verdict, *line((method, "dim"))) if width_of(verdict) + len(method) < width else verdict)
         return drawn
 
     def _figures(self, view: RunView, reading: Reading, width: int, *, roomy: bool) -> list[Line]:

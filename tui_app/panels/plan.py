@@ -10,8 +10,8 @@ from typing import ClassVar
 
 from tui_app.drawing import Line, line, literal, padded, wrap
 from tui_app.meters import clipped, short_bytes
-from tui_app.phases import is_over
-from tui_app.run_view import RunView
+from tui_app.runs.phases import is_over
+from tui_app.runs.view import RunView
 from tui_app.scrolling import Scroll
 
 LEFT_OUT = ("reasons", "rungs", "memory", "notes", "rows", "device_uuid", "four_bit_available")

@@ -11,10 +11,14 @@ from engine import events as ev
 from engine.units import format_bytes, format_seconds
 from tui_app.drawing import Line, Role, line, literal, padded, wrap
 from tui_app.meters import clipped, short_seconds
+from tui_app.panels.failure import failure
 from tui_app.panels.header import eta_of
-from tui_app.phases import doing
-from tui_app.run_view import RunView
+from tui_app.runs.phases import doing
+from tui_app.runs.view import RunView
 from tui_app.scrolling import Scroll
+
+FEW_ROWS = 100
+"""Below this an interval of 95 % is some twenty points wide."""
 
 
 class Result:
@@ -59,17 +63,6 @@ class Result:
         return f"no result yet: base and tuned model are scored after the last step{when}"
 
 
-def failure(final: ev.RunFailed, width: int, view: RunView) -> list[Line]:
-    """The error under its three names, and where the log is."""
-    rows: list[Line] = []
-    parts = (("happened", final.happened), ("means", final.means), ("do", final.remedy), ("log", f"{view.folder}/log"))
-    for head, text in parts:
-        told = wrap(literal(text), max(width - 11, 8), "bad" if head == "happened" else "")
-        for number, each in enumerate(told):
-            rows.append((*line((padded(f" {head}" if not number else "", 11), "dim")), *each))
-    return rows
-
-
 def comparison(view: RunView, width: int) -> list[Line]:
     """Each variant with its interval, and in words what is better, what is not, and which groups got worse."""
     scores = view.state.scores
@@ -109,6 +102,10 @@ def verdict(tuned: ev.VariantScored, base: ev.VariantScored, width: int, view: R
         rows = _wrapped(f"{view.glyphs.impossible} worse than {against}: the intervals do not touch", width, "bad")
     else:
         rows = _wrapped(f"no difference to {against} is shown: the intervals overlap", width, "warn")
+        if tuned.num_rows < FEW_ROWS:
+            rows += _wrapped(
+                f"{tuned.num_rows} rows show only large differences; more test rows show smaller ones", width, "dim"
+            )
     before = {name: correct / total for name, total, correct in base.groups if total}
     worse = [
         f"{literal(name)} {before[name]:.0%} {view.glyphs.arrow} {correct / total:.0%}"
@@ -127,19 +124,26 @@ def verdict(tuned: ev.VariantScored, base: ev.VariantScored, width: int, view: R
 
 def artifacts(view: RunView, width: int) -> list[Line]:
     """Where what is left lies."""
-    state, found = view.state, list[str]()
+    state, found = view.state, list[tuple[str, str]]()
     if state.adapter:
-        found.append(f"{view.folder}/{state.adapter.path}  ({format_bytes(state.adapter.num_bytes)}, read back)")
+        found.append((state.adapter.path, f"the result, {format_bytes(state.adapter.num_bytes)}, read back"))
     if state.settled:
-        found.append(f"{view.folder}/{state.settled.path}  (the recipe that starts where the ladder ended)")
+        found.append((state.settled.path, "the recipe that starts where the ladder ended"))
     if state.scores:
-        found.append(f"{view.folder}/answers/  (every answer, row by row)")
+        found.append(("answers/", "every answer, row by row"))
     if state.checkpoint and not state.adapter:
-        found.append(f"{view.folder}/{state.checkpoint.path}  (checkpoint of step {state.checkpoint.step})")
+        found.append((state.checkpoint.path, f"checkpoint of step {state.checkpoint.step}"))
     if not found:
         return []
-    rows = [line(""), line(" ", ("lies in", "title"))]
-    return rows + [row for text in found for row in _wrapped(literal(text), width, "", indent=2)]
+    rows = [line(""), line(" ", ("where it lies", "title")), *_wrapped(literal(str(view.folder)), width, "", indent=2)]
+    column = max(len(literal(path)) for path, _ in found)
+    for path, what in found:
+        told = wrap(what, max(width - column - 6, 16), "dim")
+        rows += [
+            (*line("    ", (padded(literal(path) if not number else "", column + 2), "strong")), *each)
+            for number, each in enumerate(told)
+        ]
+    return rows
 
 
 def next_actions(view: RunView, width: int) -> list[Line]:
@@ -147,7 +151,12 @@ def next_actions(view: RunView, width: int) -> list[Line]:
     run, final = literal(view.state.run), view.state.final
     if final is None and view.liveness != "dead":
         return []
-    found = [(f"finetui resume {run}", "go on from what was kept (R)")] if not isinstance(final, ev.RunFinished) else []
+    found = list[tuple[str, str]]()
+    if not isinstance(final, ev.RunFinished):
+        kept = (
+            f"from the checkpoint of step {view.state.checkpoint.step}" if view.state.checkpoint else "from the start"
+        )
+        found.append((f"finetui resume {run}", f"go on {kept} (R)"))
     found.append((f"finetui replay {run}", "the same again, same rows and seed"))
     found.append((f"finetui status {run}", "how it went, in one screen"))
     column = max(len(command) for command, _ in found)

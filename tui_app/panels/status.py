@@ -10,8 +10,8 @@ from typing import ClassVar
 from engine import events as ev
 from tui_app.drawing import Line, Role, line, literal
 from tui_app.meters import clipped, short_seconds
-from tui_app.phases import doing, since
-from tui_app.run_view import RunView
+from tui_app.runs.phases import doing, since
+from tui_app.runs.view import RunView
 
 ANSWER_SECONDS = 15.0
 """How long it is said what a command came to."""
@@ -25,11 +25,12 @@ def told(view: RunView) -> list[tuple[str, Role]]:
     if view.loading is not None:
         found.append((f"reading the run's history: {view.loading:.0%}", "accent"))
     if isinstance(state.final, ev.RunFailed):
-        found.append((f"{view.glyphs.warning} {literal(state.final.happened)}   R resumes, 8 tells more", "bad"))
+        first = literal(state.final.happened).partition(": ")[0].rstrip(".")
+        found.append((f"{view.glyphs.warning} {first}   8 tells why", "bad"))
     elif isinstance(state.final, ev.RunStopped):
         found.append((f"stopped; kept: {literal(state.final.kept)}   R resumes", "warn"))
     elif state.final is not None:
-        found.append((f"{view.glyphs.done} the result was checked   8 shows what it can, and what comes next", "good"))
+        found.append((f"{view.glyphs.done} the result was checked   8 shows it, and what comes next", "good"))
     elif view.liveness == "dead":
         kept = f"the checkpoint of step {state.checkpoint.step} is kept" if state.checkpoint else "no checkpoint yet"
         found.append((f"{view.glyphs.warning} its supervisor is gone; {kept}   R resumes", "bad"))

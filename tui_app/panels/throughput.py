@@ -10,8 +10,8 @@ from typing import ClassVar
 from tui_app.drawing import Line, Role, line
 from tui_app.meters import clipped, labelled, short_bytes, short_seconds, sparkline
 from tui_app.panels.header import eta_of
-from tui_app.phases import doing, is_over
-from tui_app.run_view import RunView
+from tui_app.runs.phases import doing, is_over
+from tui_app.runs.view import RunView
 
 NOTABLE_WAIT = 0.10
 """A tenth of the time spent waiting for rows is worth a word."""
@@ -52,7 +52,7 @@ class Throughput:
         return clipped([head, *self._indented(pairs, width)], width, height, view.glyphs)
 
     def _indented(self, pairs: list[tuple[str, str, Role]], width: int) -> list[Line]:
-        return [(*line(" "), *row) for row in labelled(pairs, width - 1)]
+        return [(*line(" "), *row) for row in labelled(pairs, width - 2)]
 
     def _pace(self, view: RunView) -> list[tuple[str, str, Role]]:
         pairs: list[tuple[str, str, Role]] = []

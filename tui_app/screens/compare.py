@@ -1,12 +1,10 @@
 """Two runs side by side: their curves in one chart, what came of them, and in what their recipes differ.
 
-Not here: the figures and the differences (`tui_app/comparison`), the chart (`tui_app/chart`).
+Not here: the figures and the differences (`tui_app/runs/comparison`), the chart (`tui_app/chart`).
 """
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -15,10 +13,10 @@ from textual.containers import Horizontal
 
 from engine.run_dir import RunDir
 from tui_app.chart import CHART_KEYS, ChartView, Curve, compare_lines
-from tui_app.comparison import Side, difference_lines, facts_lines
 from tui_app.drawing import Line, line
 from tui_app.glyphs import UNICODE, Glyphs
 from tui_app.keys import Key, bindings
+from tui_app.runs.comparison import Side, difference_lines, facts_lines
 from tui_app.screens.page import Page
 from tui_app.screens.showing import show
 from tui_app.widgets.crumbs import Crumbs
@@ -27,7 +25,7 @@ from tui_app.widgets.line_view import LineView
 from tui_app.widgets.pages import Pages
 
 if TYPE_CHECKING:
-    from tui_app.screens.live_run import Terminal
+    from tui_app.looks import Looks
 
 TICK_SECONDS = 1.0
 SLICE_SECONDS = 0.05
@@ -168,7 +166,6 @@ class ComparePage(Page[None]):
         self.app.exit(0)
 
 
-def run_compare(runs: Sequence[str], terminal: Terminal, _options: argparse.Namespace) -> int:
-    """Show two runs, given by name or folder. Raises RunDirError for one that is not there."""
-    left, right = (RunDir.open(name) for name in runs)
-    return show(lambda: ComparePage(left, right), terminal)
+def run_compare(left: RunDir, right: RunDir, looks: Looks) -> int:
+    """Show two runs side by side until the person leaves."""
+    return show(lambda: ComparePage(left, right), looks)

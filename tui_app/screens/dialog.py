@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
@@ -31,8 +32,11 @@ class Confirm(ModalScreen[bool]):
         background: $surface; border: round $warning; }
     Confirm .title { text-style: bold; color: $warning; margin-bottom: 1; }
     Confirm Horizontal { height: auto; margin-top: 1; }
-    Confirm Button { margin-right: 2; }
-    Confirm Button:focus { text-style: bold reverse; }
+    Confirm Horizontal Button {
+        margin-right: 2; min-width: 0; background: $surface; color: $foreground; text-style: none;
+    }
+    Confirm Horizontal #yes { color: $warning; }
+    Confirm Horizontal Button:focus { background: $surface; text-style: bold reverse; }
     """
     BINDINGS: ClassVar = bindings(KEYS)
 
@@ -45,8 +49,8 @@ class Confirm(ModalScreen[bool]):
             yield Static(literal(self._title), classes="title", markup=False)
             yield Static("\n".join(literal(part) for part in self._text.splitlines()), markup=False)
             with Horizontal():
-                yield Button(f"{literal(self._no)}", id="no", compact=True)
-                yield Button(f"{literal(self._yes)} (y)", id="yes", compact=True, variant="warning")
+                yield Button(Content(f"[ {literal(self._no)} ]"), id="no", compact=True)
+                yield Button(Content(f"[ {literal(self._yes)} (y) ]"), id="yes", compact=True)
 
     def on_mount(self) -> None:
         self.query_one("#no", Button).focus()

@@ -1,6 +1,6 @@
 """The live view of one run: its panels, painted by one timer, and the keys that steer it.
 
-Any number of them may look at the same run. Not here: reading the run (`tui_app/run_watch`), what panels draw
+Any number of them may look at the same run. Not here: reading the run (`tui_app/runs/watch`), what panels draw
 (`tui_app/panels`), where they stand (`live_places`), which keys there are (`live_keys`).
 """
 
@@ -15,17 +15,20 @@ from textual.containers import Container, Vertical
 from textual.timer import Timer
 from textual.widgets import Input
 
+from engine.events import RunFailed
 from engine.run_dir import RunDir
 from tui_app.glyphs import UNICODE, Glyphs
 from tui_app.keys import Key, bindings
+from tui_app.looks import Looks
 from tui_app.panels import Panel, all_panels
 from tui_app.panels.log import Log
 from tui_app.panels.loss import LossPanel
-from tui_app.phases import is_over
-from tui_app.run_watch import RunWatch
+from tui_app.runs.phases import is_over
+from tui_app.runs.watch import RunWatch
 from tui_app.screens.live_keys import GLOSSARY, KEYS, PANELS
 from tui_app.screens.live_places import CSS, LOG_STRIP_FROM, mode_of, tabs_line
 from tui_app.screens.live_steering import SteeringPage
+from tui_app.screens.showing import show
 from tui_app.scrolling import Scroll
 from tui_app.widgets.footer import KeyFooter
 from tui_app.widgets.line_view import LineView
@@ -53,6 +56,8 @@ class LiveScreen(SteeringPage):
         super().__init__(viewer or RunWatch(run, is_readonly=is_readonly))
         self.panels: dict[str, Panel] = {name: made() for name, made in all_panels().items()}
         self.active, self.is_zoomed = "loss", False
+        self._is_chosen = False
+        """Whether somebody chose a panel; until then a failure brings up the one that explains it."""
         self.mode = "strip"
         self._timer: Timer | None = None
         self.seconds_to_next_look = 0.0
@@ -140,12 +145,15 @@ class LiveScreen(SteeringPage):
         over, self._was_over = is_over(self._view), self._was_over
         if over and not self._was_over:
             self._figures_due = 0.0
+            if isinstance(self._view.state.final, RunFailed) and not self._is_chosen and self.viewer.loading is None:
+                self.active = "result"
+                self._changed()
         self._was_over = over
         if now >= self._figures_due or is_behind or now < self._figures_due - FIGURES_SECONDS:
             self._figures_due = now + FIGURES_SECONDS - 0.05
             self.paint()
-        elif self.viewer.loading is None:
-            self.query_one("#main", PanelView).paint(self._view, is_active=True)
+        elif self.viewer.loading is None and (main := self.query_one("#main", PanelView)).panel is self.panels["loss"]:
+            main.paint(self._view, is_active=self.active == "loss")
 
     def paint(self) -> None:
         """Draw every panel that is seen."""
@@ -183,11 +191,11 @@ class LiveScreen(SteeringPage):
     # Looking
 
     def action_panel(self, number: int) -> None:
-        self.active = PANELS[number - 1]
+        self.active, self._is_chosen = PANELS[number - 1], True
         self._changed()
 
     def action_next_panel(self, by: int) -> None:
-        self.active = PANELS[(PANELS.index(self.active) + by) % len(PANELS)]
+        self.active, self._is_chosen = PANELS[(PANELS.index(self.active) + by) % len(PANELS)], True
         self._changed()
 
     def action_zoom(self) -> None:
@@ -283,9 +291,7 @@ class LiveScreen(SteeringPage):
             super().action_back()
 
     def action_detach(self) -> None:
-        from tui_app.screens.live_run import leaving
-
-        code, told = leaving(self.viewer)
+        code, told = self.viewer.leave()
         setattr(self.app, "farewell", told)  # noqa: B010 - the app's own, unknown to Textual's
         self.app.exit(code)
 
@@ -301,3 +307,8 @@ class LiveScreen(SteeringPage):
             super().action_back()
             return
         self.app.push_screen(RunsPage(is_readonly=self.viewer.is_readonly))
+
+
+def run_live(run: RunDir, looks: Looks, *, is_readonly: bool = False) -> int:
+    """Show the run until the person leaves: 0 for who leaves a run that goes on, else how the run ended."""
+    return show(lambda: LiveScreen(run, is_readonly=is_readonly), looks, run=lambda: run)

@@ -6,7 +6,7 @@ Not here: what the keys do (`tui_app/screens/live`).
 from __future__ import annotations
 
 from tui_app.chart import CHART_KEYS
-from tui_app.keys import HELP, Key
+from tui_app.keys import Key
 
 SHOWN = {
     "loss": "The loss: every step, its average, the eval losses, and what happened when.",
@@ -55,7 +55,6 @@ MOVING = (
 )
 CHART = tuple(Key(key.keys, f"chart('{key.action}')", key.label, key.help, shown=key.shown) for key in CHART_KEYS)
 KEYS = (*STEERING, *MOVING, *CHART)
-ALL = (*KEYS, HELP)
 
 GLOSSARY = "\n".join(
     (

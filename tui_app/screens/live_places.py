@@ -11,7 +11,7 @@ from tui_app.glyphs import Glyphs
 TINY = (60, 18)
 WIDE = (120, 32)
 LOG_STRIP_FROM = 24
-SIDE_WIDTH = 44
+SIDE_WIDTH = 46
 CSS = f"""
 LiveScreen #header {{ dock: top; height: 1; background: $surface; }}
 LiveScreen #tabs {{ height: 1; }}

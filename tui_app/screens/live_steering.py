@@ -1,6 +1,6 @@
 """What a person can do to a run from the live view: pause, continue, checkpoint, stop, resume; and why not, where not.
 
-Not here: how commands travel (`engine/control`, `tui_app/run_watch`), and everything that only looks (`live`).
+Not here: how commands travel (`engine/control`, `tui_app/runs/watch`), and everything that only looks (`live`).
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from textual import work
 
 from engine.errors import FinetuiError
 from engine.launcher import Launched, launch
-from tui_app.phases import is_over, phase_of
-from tui_app.run_view import RunView
-from tui_app.run_watch import RunWatch
+from tui_app.runs.phases import is_over, phase_of
+from tui_app.runs.view import RunView
+from tui_app.runs.watch import RunWatch
 from tui_app.screens.dialog import Confirm
 from tui_app.screens.fault import FaultDialog
 from tui_app.screens.live_keys import STEERING

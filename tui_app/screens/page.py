@@ -66,6 +66,9 @@ class Page(Screen[Result]):
 
         self.app.push_screen(HelpPage(self.TOPIC, (*self.KEYS, HELP), self.GLOSSARY))
 
+    def action_nothing(self) -> None:
+        """Of keys that a widget or the page's scrolling takes; they stand in the table for the footer and the help."""
+
     def action_back(self) -> None:
         """To the page before this one; from the first page nothing happens."""
         if len(self.app.screen_stack) > 2:

@@ -1,11 +1,10 @@
 """The history: every run, newest first, kept up to date while runs go on. From here runs are opened, compared, resumed.
 
-Not here: what a row says and how it is drawn (`tui_app/run_rows`, `tui_app/run_table`).
+Not here: what a row says and how it is drawn (`tui_app/runs/history`, `tui_app/runs/history_table`).
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 from typing import TYPE_CHECKING, ClassVar
 
@@ -20,8 +19,8 @@ from engine.run_dir import RunDir
 from tui_app.drawing import line, literal
 from tui_app.glyphs import UNICODE, Glyphs
 from tui_app.keys import Key, bindings
-from tui_app.run_rows import SORTS, History, RunRow
-from tui_app.run_table import detail_lines, empty_lines, header_line, summary_line
+from tui_app.runs.history import SORTS, History, RunRow
+from tui_app.runs.history_table import detail_lines, empty_lines, header_line, summary_line
 from tui_app.screens.compare import ComparePage
 from tui_app.screens.dialog import Confirm
 from tui_app.screens.fault import FaultDialog
@@ -33,7 +32,7 @@ from tui_app.widgets.line_view import LineView
 from tui_app.widgets.run_list import RunList
 
 if TYPE_CHECKING:
-    from tui_app.screens.live_run import Terminal
+    from tui_app.looks import Looks
 
 TICK_SECONDS = 1.0
 TICKS_PER_LOOK = 5
@@ -90,7 +89,7 @@ class RunsPage(Page[None]):
         super().__init__()
         self.history = history or History()
         self.is_readonly = is_readonly
-        self._is_long = False
+        self._is_long: bool | None = None
         self._ticks = 0
         self._is_reading = False
 
@@ -118,6 +117,11 @@ class RunsPage(Page[None]):
     @property
     def glyphs(self) -> Glyphs:
         return getattr(self.app, "glyphs", UNICODE)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether everything is told of the run under the pointer; on a high screen until it is switched off."""
+        return self.has_class("-tall") if self._is_long is None else self._is_long
 
     @property
     def pointed(self) -> RunRow | None:
@@ -164,7 +168,7 @@ class RunsPage(Page[None]):
 
     def _show_detail(self) -> None:
         view, row = self.query_one("#detail", LineView), self.pointed
-        told = detail_lines(row, self.size.width, time.time(), is_long=self._is_long, glyphs=self.glyphs) if row else []
+        told = detail_lines(row, self.size.width, time.time(), is_long=self.is_long, glyphs=self.glyphs) if row else []
         view.styles.height = len(told)
         view.show(told)
         self.query_one(KeyFooter).offer(self.KEYS, self.refused())
@@ -224,7 +228,7 @@ class RunsPage(Page[None]):
         self.app.push_screen(ComparePage(left, right))
 
     def action_details(self) -> None:
-        self._is_long = not self._is_long
+        self._is_long = not self.is_long
         self._show_detail()
         self.call_after_refresh(self.listing.redraw)
 
@@ -331,7 +335,6 @@ def live_page(run: RunDir, *, is_readonly: bool) -> Screen[None]:
     return LiveScreen(run, is_readonly=is_readonly)
 
 
-def run_history(terminal: Terminal, options: argparse.Namespace) -> int:
-    """Show the history until the person leaves. `options.readonly`: nothing can be started from it."""
-    is_readonly = bool(getattr(options, "readonly", False))
-    return show(lambda: RunsPage(is_readonly=is_readonly), terminal)
+def run_history(looks: Looks, *, is_readonly: bool = False) -> int:
+    """Show the history until the person leaves. Read-only: nothing can be started from it."""
+    return show(lambda: RunsPage(is_readonly=is_readonly), looks)

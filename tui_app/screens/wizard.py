@@ -6,7 +6,6 @@ pages (`wizard_hardware` … `wizard_review`), what is asked (`tui_app/steps`).
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +15,11 @@ from textual.screen import Screen
 from textual.worker import get_current_worker
 
 from engine.errors import FinetuiError, RunDirError
-from tui_app.app import FinetuiApp
-from tui_app.plain import printable
-from tui_app.run_table import age
+from tui_app.looks import Looks
+from tui_app.runs.history_table import age
 from tui_app.screens.dialog import Confirm
 from tui_app.screens.fault import FaultDialog
+from tui_app.screens.showing import show
 from tui_app.screens.wizard_desk import Desk, Seen, look
 from tui_app.screens.wizard_frame import WizardFrame
 from tui_app.screens.wizard_page import StepPage, needed_by
@@ -36,38 +35,16 @@ from tui_app.widgets.field_row import FieldRow
 from tui_app.widgets.path_field import PathField
 
 if TYPE_CHECKING:
-    import argparse
-
     from engine.run_dir import RunDir
-    from tui_app.screens.live_run import Terminal
 
 
-def run_wizard(draft: Draft | None, terminal: Terminal, options: argparse.Namespace) -> int:  # noqa: ARG001 - as run_live
+def run_wizard(draft: Draft | None, looks: Looks) -> int:
     """Show the wizard until the person leaves it, or the run that was started. A fault of the screen is raised.
 
     Without a draft the one of an earlier visit is offered; if there is none, what suits the machine.
     """
     screen = WizardScreen(draft, saved=draft_file.saved_draft() if draft is None else None)
-    app = FinetuiApp(
-        lambda: screen,
-        glyphs=terminal.glyphs,
-        light=terminal.is_light,
-        is_colourless=terminal.is_colourless,
-        is_remote=terminal.is_remote,
-        driver_class=terminal.driver_class,
-    )
-    code = app.run()
-    lines, run = app.farewell, screen.run
-    if run is not None and not lines:
-        from tui_app.run_watch import RunWatch
-        from tui_app.screens.live_run import leaving
-
-        lines = leaving(RunWatch(run))[1]
-    for line in lines:
-        print(printable(line), file=sys.stdout, flush=True)  # noqa: T201 - the last words on a terminal
-    if app.fault is not None:
-        raise app.fault
-    return code or 0
+    return show(lambda: screen, looks, run=lambda: screen.run)
 
 
 def live_view(run: RunDir) -> Screen[Any]:
@@ -94,6 +71,7 @@ class WizardScreen(WizardFrame):
         super().__init__(Desk(draft or Draft(SAFE_START), is_fresh=draft is None))
         self._saved = saved
         self.is_starting = False
+        self._not_kept = ""
         self.run: RunDir | None = None
         """The run that was started."""
         self.after_start = after_start or live_view
@@ -276,9 +254,6 @@ class WizardScreen(WizardFrame):
         page = self.page
         page.scroll_relative(y=pages * max(page.size.height - 2, 1), animate=False)
 
-    def action_nothing(self) -> None:
-        """Keys that widgets take; listed for the help page."""
-
     def action_leave(self) -> None:
         text = "What you filled in is kept and offered the next time."
         self.app.push_screen(Confirm("Leave the wizard?", text, yes="Leave", no="Stay"), self._left)
@@ -304,7 +279,9 @@ class WizardScreen(WizardFrame):
         try:
             draft_file.save(self.desk.draft)
         except RunDirError as fault:
-            self.app.notify(f"{fault.happened} {fault.means}", markup=False, severity="warning")
+            if fault.happened != self._not_kept:  # said once, not at every step
+                self.app.notify(f"{fault.happened} {fault.means}", markup=False, severity="warning")
+            self._not_kept = fault.happened
 
     # --- starting --------------------------------------------------------------------------------------------
 

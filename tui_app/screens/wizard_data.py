@@ -16,7 +16,7 @@ from engine.errors import FinetuiError
 from tui_app.drawing import Line, fit_line, line, literal, wrap
 from tui_app.keys import Key, bindings
 from tui_app.screens.wizard_desk import Desk
-from tui_app.screens.wizard_model import fault_told
+from tui_app.screens.wizard_model import fault_told, missing_told
 from tui_app.screens.wizard_page import StepPage
 from tui_app.steps.paths import Wanted
 from tui_app.steps.schema import Step
@@ -147,6 +147,8 @@ class DataPage(StepPage):
     def _receipt(self, width: int) -> Sequence[Line]:
         """The format with its reason, then the counts."""
         review = self.desk.review
+        if missing := missing_told(self.desk.draft, width):
+            return missing
         if review is not None and self.desk.is_current and (review.fault or review.problems):
             return fault_told(review.fault or "\n".join(str(each) for each in review.problems), width)
         if self.fault is not None and self.query_one(ColumnMapping).display:
@@ -158,9 +160,10 @@ class DataPage(StepPage):
         if preview is None:
             return [line(("reading the rows… going on does not wait for it", "dim"))]
         if preview.detection:
-            reason = f" because {literal(preview.detection.reason)}"
-            head = line(("Format ", "dim"), (literal(preview.detection.format), "strong"), (reason, "dim"))
-            told.append(fit_line(head, width, ellipsis=self.glyphs.ellipsis))
+            name = literal(preview.detection.format)
+            first, *rest = wrap(f"{name} because {literal(preview.detection.reason)}", width - 7, "dim")
+            head = line(("Format ", "dim"), (name, "strong"), (first[0].text.removeprefix(name), "dim"))
+            told += [head, *((*line(" " * 7), *each) for each in rest)]
         told += self._counts(width)
         if preview.note:
             told += wrap(literal(preview.note), width, "warn")

@@ -55,12 +55,13 @@ class WizardFrame(Page[int]):
     GLOSSARY: ClassVar = "\n".join(f"{word}: {meaning}" for word, (meaning, _) in GLOSSARY.items())
     DEFAULT_CSS = """
     WizardFrame #steps { dock: top; height: 1; background: $surface; }
-    WizardFrame #foot { dock: bottom; height: 2; margin-bottom: 1; padding: 0 1; }
+    WizardFrame #foot { dock: bottom; height: 2; margin-bottom: 1; padding: 0 1; background: $surface; }
     WizardFrame #middle { height: 1fr; }
     WizardFrame.-short StepPage .heading { margin-top: 0; }
     WizardFrame.-tall #middle { margin-top: 1; }
     WizardFrame #side { display: none; width: 46; height: 1fr; padding: 0 1; border-left: solid $panel; }
     WizardFrame.-wide #side { display: block; }
+    WizardFrame.-wide #foot { height: 1; background: $background; }
     WizardFrame Input { background: $panel; }
     WizardFrame Input:focus { background: $boost; text-style: bold; }
     """
@@ -118,20 +119,26 @@ class WizardFrame(Page[int]):
         self.query_one(KeyFooter).offer((renamed, *rest[:1], *self.page.KEYS, *rest[1:]))
 
     def _foot_lines(self, width: int) -> Sequence[Line]:
-        """The help of the focused field, and below it what is wrong, or what is being waited for."""
+        """The help of the focused field; what is wrong, or is being waited for, takes its second line."""
         if not self.query(StepPage):
             return ()
-        question = self.page.focused_question()
-        helps = "" if self.has_class("-wide") else question.help if question else self.page.step.why
-        help_line = line((fit(literal(helps), width, ellipsis=self.glyphs.ellipsis), "dim"))
-        page = self.page
+        page, question = self.page, self.page.focused_question()
+        helps = question.help if question else page.ABOUT or page.step.why
         hidden = int(page.max_scroll_y - page.scroll_offset.y)
         glyphs = self.glyphs
         more = line((f"{glyphs.down} {hidden} more, PgDn", "key")) if hidden > 0 else ()
         if not more and page.scroll_offset.y > 0:
             more = line((f"{glyphs.up} PgUp", "key"))
         text, role = self.notice if self.notice[0] else self._waiting()
-        return [help_line, spread(line((literal(text), role)), more, width)]  # type: ignore[arg-type]
+        if self.has_class("-wide"):  # the help stands beside the page
+            return [spread(line((literal(text), role)), more, width, ellipsis=glyphs.ellipsis)]  # type: ignore[arg-type]
+        first, *rest = wrap(literal(helps), width, "dim") or [line("")]
+        if not text:
+            left = " ".join(span.text for each in rest for span in each)
+            return [first, spread(line((left, "dim")), more, width, ellipsis=glyphs.ellipsis)]
+        if rest:
+            first = line((fit(literal(helps), width, ellipsis=glyphs.ellipsis), "dim"))
+        return [first, spread(line((literal(text), role)), more, width, ellipsis=glyphs.ellipsis)]  # type: ignore[arg-type]
 
     def _waiting(self) -> tuple[str, str]:
         if self.desk.surroundings.hardware is None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from engine.units import format_bytes
-from tui_app.drawing import Line, line, literal, padded, spread, wrap
+from tui_app.drawing import Line, line, literal, spread
 from tui_app.keys import Key, bindings
 from tui_app.screens.wizard_page import StepPage
 from tui_app.steps.draft import PRESET
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 WIDE = 90
 """Cells from which presets have a time beside them."""
+NARROW = 70
+"""Cells below which titles need the room of the bars."""
+BAR_CELLS = 6
 
 KEYS = (Key("r", "look_again", "look again", "Read cards, memory and disk anew.", footer=True),)
 
@@ -42,7 +45,7 @@ class HardwarePage(StepPage):
         around = self.desk.surroundings
         if question.name != PRESET or not around.matches:
             return super().heading(question, width)
-        what = "of the free memory" if width < WIDE else "needs, of the memory that is free, and takes about"
+        what = "needs, of the free memory" if width < WIDE else "needs, of the free memory; and takes about"
         return [spread(line((literal(question.label), "title")), line((what, "dim")), width)]
 
     def choices_of(self, question: Question) -> Sequence[Choice]:
@@ -56,18 +59,24 @@ class HardwarePage(StepPage):
     def _figures(self, match: Match | None, detail: str) -> str:
         if match is None or match.needed_bytes is None or match.capacity_bytes is None:
             return detail
-        cells = 6 if self.size.width < WIDE else 8
-        bar = short_bar(match.needed_bytes, match.capacity_bytes, cells, self.glyphs)
-        time = match.time.short() if match.time and self.size.width >= WIDE else ""
-        verdict = padded(match.verdict, 12) if self.size.width >= WIDE else match.verdict
-        return f"{format_bytes(match.needed_bytes):>8} {bar} {verdict} {time}".rstrip()
+        bar = short_bar(match.needed_bytes, match.capacity_bytes, BAR_CELLS, self.glyphs)
+        bar = f"{bar} " if self.size.width >= NARROW else ""
+        told = f"{format_bytes(match.needed_bytes):>8} {bar}{match.verdict}"
+        if match.time is None or self.size.width < WIDE:
+            return told
+        known = [each.verdict for each in self.desk.surroundings.matches or () if each.needed_bytes is not None]
+        room = max((len(verdict) for verdict in known), default=0) - len(match.verdict)
+        return f"{told}{' ' * room}  {match.time.short()}"
 
     def side(self, width: int) -> Sequence[Line]:
-        found = self.desk.review.found if self.desk.review else None
-        if found is None:
+        """What the chosen starting point would do."""
+        review = self.desk.review
+        if review is None or review.found is None or review.outlook is None:
             return ()
-        told = [line(("Starting from", "strong")), *wrap(literal(found.recipe.title or self.desk.draft.base), width)]
-        return [*told, line(""), *wrap(literal(" ".join(found.recipe.description.split())), width, "dim")]
+        from tui_app.widgets.review_lines import summary_lines
+
+        told = [line(("As it stands", "strong")), *summary_lines(review.found, review.outlook, width)]
+        return told if self.desk.is_current else [line(("working it out…", "dim"))]
 
     def action_look_again(self) -> None:
         self.wizard.look_again()

@@ -73,6 +73,19 @@ class ModelPage(StepPage):
             self.app.push_screen(FaultDialog.of(fault))
 
 
+def missing_told(draft: Draft, width: int) -> list[Line]:
+    """What has to be named before anything can be worked out, and where; nothing where it is all there."""
+    missing = [
+        (key, what)
+        for key, what, field in (("2", "model", "model.name_or_path"), ("3", "rows", "data.dataset"))
+        if not draft.value(field)
+    ]
+    told: list[Line] = []
+    for key, what in missing:
+        told.append(line((f"No {what} named yet.  ", "warn"), (key, "key"), f" goes to the step that asks for {what}."))
+    return [*told, *wrap("Memory and time are worked out once both are named.", width, "dim")] if told else []
+
+
 FACTS = 3
 """Sentences that are always there; what follows are remarks."""
 

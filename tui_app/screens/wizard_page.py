@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from tui_app.screens.wizard import WizardScreen
 
 
+HIGH = 32
+"""Rows of a screen with room to spare."""
+
+
 def needed_by(step: Step, desk: Desk) -> frozenset[str]:
     """Advanced questions that the draft cannot do without an answer to."""
     return frozenset(each.name for each in step.questions if each.is_advanced and each.is_needed(desk.draft))
@@ -39,11 +43,13 @@ class StepPage(VerticalScroll, can_focus=False):
     StepPage { width: 1fr; height: 1fr; padding: 0 1; scrollbar-size: 0 0; }
     StepPage .heading { height: 1; margin-top: 1; }
     StepPage .fault { height: auto; margin-left: 2; }
-    StepPage PathField { margin-left: 2; }
+    StepPage FieldRow.-after-list { margin-top: 1; }
     """
     KEYS: ClassVar[tuple[Key, ...]] = ()
     """Keys that only this step has; their actions are methods of the page."""
     NEXT: ClassVar[str] = "next"
+    ABOUT: ClassVar[str] = ""
+    """What stands at the foot while the keyboard is in no field; empty: what the step decides."""
     MOST_CHOICES: ClassVar[int] = 7
     COMPLETES: ClassVar[Wanted] = "any"
     ALWAYS: ClassVar[tuple[str, ...]] = ()
@@ -108,12 +114,9 @@ class StepPage(VerticalScroll, can_focus=False):
         changed = sum(self.desk.draft.typed(each.name) is not None for each in hidden)
         note = f" ({changed} set by you)" if changed else ""
         if self.desk.shows_advanced:
-            return [line((f"{self.glyphs.down} Advanced{note}", "title"), ("  e hides them", "dim"))]
-        told = line(
-            (f"{self.glyphs.pointer} {len(hidden)} advanced field{'s' if len(hidden) > 1 else ''}{note}", ""),
-            ("  e shows them", "dim"),
-        )
-        return [fit_line(told, width)]
+            return [line((f"Advanced{note}", "title"), ("   e", "key"), (" hides them", "dim"))]
+        what = f"{len(hidden)} advanced field{'s' if len(hidden) > 1 else ''}{note}"
+        return [fit_line(line(("e", "key"), (f" shows {what}", "dim")), width)]
 
     def field_of(self, question: Question) -> Iterator[Widget]:
         """The widgets of one question: a heading where it needs one, and what is filled in."""
@@ -121,17 +124,28 @@ class StepPage(VerticalScroll, can_focus=False):
         is_main = not question.is_advanced
         if is_main and question.kind in ("path", "choice"):
             made.append(DrawnView(lambda width: self.heading(question, width), classes="heading"))
-            made.append(ChoiceList(question.name, tells=question.kind == "choice", most=self.MOST_CHOICES))
+            made.append(ChoiceList(question.name, tells=question.kind == "choice", most=self.most_choices))
         if is_main and question.kind == "path":
             made.append(PathField(question.name, self.COMPLETES, placeholder="a path, or owner/name on the hub"))
         if not made:
-            made.append(FieldRow(question, self.desk.shown(question.name), self._choices(question)))
+            row = FieldRow(question, self.desk.shown(question.name), self._choices(question))
+            has_rows = any(isinstance(each[0], FieldRow) for each in self.fields.values())
+            row.set_class(bool(self.fields) and not has_rows and self._stands_always(question), "-after-list")
+            made.append(row)
         if not isinstance(made[-1], FieldRow):
             made.append(DrawnView(lambda width: self._fault_lines(question, width), classes="fault"))
         self.fields[question.name] = made
         for each in made:
             each.display = question.applies(self.desk.draft)
         yield from made
+
+    @property
+    def most_choices(self) -> int:
+        """Of a list that are seen at once: twice as many where the screen is high."""
+        return self.MOST_CHOICES * (2 if self.app.size.height >= HIGH else 1)
+
+    def _stands_always(self, question: Question) -> bool:
+        return any(each.name == question.name for each in self.questions(is_advanced=False))
 
     def _choices(self, question: Question) -> Sequence[Choice]:
         """Those that were worked out for the draft, or what is known without looking at anything."""

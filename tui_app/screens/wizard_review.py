@@ -39,6 +39,7 @@ AT_START = (
     "The run gets a folder and a process of its own and goes on when this window closes. Before step 1 the longest "
     "rows are tried once: too little memory shows there, and nothing is lost. The live view opens; q leaves it."
 )
+AT_START_SHORT = "Start opens the live view. The run is a process of its own: it goes on when this window closes."
 
 
 class LeftError(Exception):
@@ -51,10 +52,13 @@ class ReviewPage(StepPage):
     KEYS: ClassVar = KEYS
     BINDINGS: ClassVar = bindings(KEYS)
     NEXT: ClassVar = "start run"
+    ABOUT: ClassVar = AT_START_SHORT
     DEFAULT_CSS = """
     ReviewPage #actions { dock: bottom; height: 1; }
-    ReviewPage Button { margin-right: 2; background: $background; color: $foreground; }
-    ReviewPage Button:focus { background: $background; text-style: bold reverse; }
+    ReviewPage #actions Button {
+        margin-right: 2; min-width: 0; background: $background; color: $foreground; text-style: none;
+    }
+    ReviewPage #actions Button:focus { background: $background; text-style: bold reverse; }
     ReviewPage #below { margin-bottom: 1; }
     """
 
@@ -73,7 +77,7 @@ class ReviewPage(StepPage):
             yield Button(Content("[ Copy command ]"), id="copy", compact=True)
 
     def first_focus(self) -> Widget | None:
-        return self.query_one("#start", Button)
+        return next(iter(self.query("#start")), None)  # not there yet where the answer came before the page was made
 
     # --- a better prediction ----------------------------------------------------------------------------------
 

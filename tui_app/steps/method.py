@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from tui_app.steps.draft import METHOD, SIZE, Draft
 from tui_app.steps.fields import advanced, asked, only
-from tui_app.steps.methods import fields_of_method
 from tui_app.steps.schema import Choice, Question, Step
 
 if TYPE_CHECKING:
@@ -59,22 +58,20 @@ METHODS: tuple[tuple[str, str, str], ...] = (
         ),
     ),
 )
-TITLES = {name: title for name, title, _ in METHODS}
+COMBINED: tuple[tuple[str, str, str], ...] = (
+    ("qlora+rslora", "QLoRA + rsLoRA", "rsLoRA on a 4-bit base: for ranks above 32 where memory is short."),
+    ("rslora+dora", "rsLoRA + DoRA", "DoRA scaled by alpha / sqrt(r): for ranks above 32."),
+    ("qlora+rslora+dora", "QLoRA + rsLoRA + DoRA", "All of it at once: DoRA at a high rank on a 4-bit base."),
+)
+"""(name, title, what it is) of the rarer ones; with `METHODS` they are every way there is."""
 
 
 def method_choices(draft: Draft, surroundings: Surroundings) -> Sequence[Choice]:
-    """The methods, the draft's present one too where it is a combination, each with its cost on this machine."""
+    """Every method with its cost on this machine; a rarer one comes first where it is the draft's own."""
     present = draft.value(METHOD)
-    named = list(METHODS)
-    if present not in TITLES and fields_of_method(present):
-        named.insert(0, (present, _spelled(present), "The combination that this recipe has."))
-    return [_method(each, draft, surroundings) for each in named]
-
-
-def _spelled(name: str) -> str:
-    """A combination as its parts are written: QLoRA + rsLoRA + DoRA."""
-    spelling = {"lora": "LoRA", "qlora": "QLoRA", "rslora": "rsLoRA", "dora": "DoRA"}
-    return " + ".join(spelling.get(word, word) for word in name.split("+"))
+    own = [each for each in COMBINED if each[0] == present]
+    rest = [each for each in COMBINED if each[0] != present]
+    return [_method(each, draft, surroundings) for each in (*own, *METHODS, *rest)]
 
 
 def _method(named: tuple[str, str, str], draft: Draft, surroundings: Surroundings) -> Choice:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -70,7 +71,7 @@ def detected(draft: Draft) -> Detected | None:
     if dataset.startswith(GENERATOR):
         return None
     for path in (folder / Path(dataset), Path.cwd() / Path(dataset)):
-        if path.is_file() and path.suffix.lower() in readers():
+        if os.path.isfile(path) and path.suffix.lower() in readers():  # noqa: PTH113 - False for names that cannot be
             key = tuple(sorted(recipe.data.columns.items()))
             return _detected(str(path), path.stat().st_mtime_ns, recipe.data.format, recipe.data.template, key)
     return None

@@ -23,11 +23,6 @@ def questions(draft: Draft, step: Step, *, with_advanced: bool = False) -> Itera
             yield question
 
 
-def question_named(name: str) -> Question | None:
-    """The question of that name, None for a field that nobody is asked about."""
-    return next((each for step in STEPS for each in step.questions if each.name == name), None)
-
-
 def step_of(name: str) -> Step:
     """The step where a field is decided; the review for one that nobody is asked about."""
     return next((step for step in STEPS for each in step.questions if each.name == name), REVIEW)

@@ -28,6 +28,7 @@ MOST_LOOKED_AT = 3000
 """Names looked at in and below the working directory: a home folder on NFS must not hold anybody up."""
 DEPTH = 3
 MOST_RUNS = 40
+SHOWN_PARTS = 3
 ROW_ENDINGS = (".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".parquet", ".txt")
 NO_ROWS = frozenset(
     {
@@ -114,7 +115,7 @@ def bundled_models() -> tuple[Nearby, ...]:
             size = bundled_file(model).stat().st_size
         except (ModelError, OSError):
             continue
-        found.append(Nearby(f"{PREFIX}{model.name}", model.title, f"bundled, {format_bytes(size)}, {model.licence}"))
+        found.append(Nearby(f"{PREFIX}{model.name}", model.title, f"bundled, {format_bytes(size)}"))
     return tuple(found)
 
 
@@ -126,11 +127,12 @@ def near(folder: Path) -> tuple[tuple[Nearby, ...], tuple[Nearby, ...]]:
         shown = str(path.relative_to(folder))
         try:
             if path.name == "config.json" and any(path.parent.glob("*.safetensors")):
-                models.append(Nearby(str(path.parent.relative_to(folder)), path.parent.name, "model folder"))
+                name = str(path.parent.relative_to(folder))
+                models.append(Nearby(name, path.parent.name if name == "." else name, "model folder"))
             elif path.suffix.lower() == ".gguf":
-                models.append(Nearby(shown, path.name, f"GGUF, {format_bytes(path.stat().st_size)}"))
+                models.append(Nearby(shown, shown, f"GGUF, {format_bytes(path.stat().st_size)}"))
             elif path.suffix.lower() in ROW_ENDINGS and path.name not in NO_ROWS:
-                rows.append(Nearby(shown, path.name, format_bytes(path.stat().st_size)))
+                rows.append(Nearby(shown, shown, format_bytes(path.stat().st_size)))
         except OSError:
             continue
     rows.sort(key=lambda each: (each.value.count("/"), ROW_ENDINGS.index(Path(each.value).suffix.lower()), each.value))
@@ -179,7 +181,8 @@ def recent(root: Path | None = None) -> tuple[tuple[Nearby, ...], tuple[Nearby, 
             continue
         for found, value in ((models, model), (rows, dataset)):
             if isinstance(value, str) and value and not _is_gone(value):
-                found.setdefault(value, Nearby(value, _short(value), f"of run {run.name}"))
+                near_value = _from_here(value)
+                found.setdefault(near_value, Nearby(near_value, _short(near_value), f"of run {run.name}"))
     return tuple(models.values())[:MOST], tuple(rows.values())[:MOST]
 
 
@@ -187,8 +190,17 @@ def _is_gone(value: str) -> bool:
     return value.startswith("/") and not os.path.exists(value)  # noqa: PTH110 - Path raises for impossible names
 
 
+def _from_here(value: str) -> str:
+    """A path below the working directory relative to it, as `near` tells it; anything else as it is."""
+    return str(Path(value).relative_to(Path.cwd())) if Path(value).is_relative_to(Path.cwd()) else value
+
+
 def _short(value: str) -> str:
-    return Path(value).name if value.startswith("/") else value
+    """An absolute path by its last parts: enough to tell two files of the same name apart."""
+    parts = Path(value).parts
+    return (
+        value if not value.startswith("/") or len(parts) <= SHOWN_PARTS + 1 else str(Path("...", *parts[-SHOWN_PARTS:]))
+    )
 
 
 def cached_models() -> tuple[Nearby, ...]:

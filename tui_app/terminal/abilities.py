@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from tui_app.terminal.background import NO_ANSWER, ask_background
+from tui_app.terminal.background import ask_whether_dark
 
 Colours = Literal["none", "16", "256", "truecolor"]
 
@@ -41,7 +41,6 @@ class Terminal:
     dark: bool
     over_ssh: bool
     wants_accessible: bool
-    typed: bytes = b""
 
     @property
     def is_tty(self) -> bool:
@@ -64,17 +63,13 @@ def read_terminal(
 ) -> Terminal:
     """Read the terminal behind the three file descriptors; `ascii_only` is the command line's --ascii.
 
-    Textual reads stdin and draws on stderr; what is printed afterwards goes to stdout. The background colour is
-    asked of the terminal, which may take `ANSWER_LIMIT_S`; keys typed during that time are in `typed`.
+    Textual reads stdin and draws on stderr; what is printed afterwards goes to stdout.
     """
     streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
     not_terminals = tuple(name for name, descriptor in streams.items() if not _is_tty(descriptor))
     term = environ.get("TERM", "")
     over_ssh = bool(environ.get("SSH_CONNECTION") or environ.get("SSH_TTY"))
     columns, rows = _size(stderr)
-    answer = NO_ANSWER
-    if not not_terminals and term not in _DUMB:
-        answer = ask_background(stdin, stderr, limit_s=ANSWER_LIMIT_OVER_SSH_S if over_ssh else ANSWER_LIMIT_S)
     return Terminal(
         columns=columns,
         rows=rows,
@@ -82,11 +77,19 @@ def read_terminal(
         term=term,
         colours=colours_of(environ),
         unicode=not ascii_only and draws_unicode(environ),
-        dark=_dark_by_colorfgbg(environ) if answer.dark is None else answer.dark,
+        dark=_dark_by_colorfgbg(environ),
         over_ssh=over_ssh,
         wants_accessible=environ.get("ACCESSIBLE", "") not in ("", "0"),
-        typed=answer.typed,
     )
+
+
+def with_background(terminal: Terminal, *, stdin: int = 0, stderr: int = 2) -> Terminal:
+    """The terminal with the brightness that it names itself; that may take it `ANSWER_LIMIT_S`."""
+    if not terminal.is_tty or terminal.dumb:
+        return terminal
+    limit = ANSWER_LIMIT_OVER_SSH_S if terminal.over_ssh else ANSWER_LIMIT_S
+    dark = ask_whether_dark(stdin, stderr, limit_s=limit)
+    return terminal if dark is None else replace(terminal, dark=dark)
 
 
 def colours_of(environ: Mapping[str, str]) -> Colours:
@@ -140,17 +143,11 @@ class TextualSettings:
 
     `environ` must be laid over os.environ before textual is imported, which reads it once; None removes a name.
     `ansi_color` goes to `App(ansi_color=...)`: the terminal's own colours, or with NO_COLOR none at all. Without it
-    NO_COLOR would mean shades of grey in 24 bits. The theme to use is then one of Textual's ANSI themes.
+    NO_COLOR would mean shades of grey in 24 bits.
     """
 
     environ: Mapping[str, str | None]
     ansi_color: bool
-    dark: bool
-
-    @property
-    def theme(self) -> str:
-        """A theme of Textual's own that suits; an application may have better ones."""
-        return f"{'ansi' if self.ansi_color else 'textual'}-{'dark' if self.dark else 'light'}"
 
 
 def textual_settings(terminal: Terminal, environ: Mapping[str, str]) -> TextualSettings:
@@ -166,4 +163,4 @@ def textual_settings(terminal: Terminal, environ: Mapping[str, str]) -> TextualS
         changes["NO_COLOR"] = None  # set but empty does not count, by the convention; Textual would obey it
     if terminal.is_tty:  # as exported by some other program, they would hold the screen at that size for ever
         changes |= {name: None for name in ("COLUMNS", "LINES") if name in environ}
-    return TextualSettings(changes, ansi_color=terminal.colours in ("none", "16"), dark=terminal.dark)
+    return TextualSettings(changes, ansi_color=terminal.colours in ("none", "16"))

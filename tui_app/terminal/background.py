@@ -1,8 +1,9 @@
 """Asks the terminal for its background colour (OSC 11), before anything is drawn.
 
 The terminal's answer comes through the keyboard's line, so the tty is read raw for a moment and put back in every
-case, and keys typed meanwhile are handed back. A question that every terminal answers (device attributes) follows
-the one that many do not know, so that its answer ends the waiting.
+case. Keys typed until then are dropped: they were pressed before there was a page that they could be meant for. A
+question that every terminal answers (device attributes) follows the one that many do not know, so that its answer
+ends the waiting.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import re
 import select
 import termios
 import time
-from dataclasses import dataclass
 from typing import Any
 
 _QUESTION = b"\x1b]11;?\x07\x1b[c"
@@ -20,44 +20,28 @@ _COLOUR = re.compile(
     rb"\x1b\]11;rgba?:([0-9a-fA-F]{1,4})/([0-9a-fA-F]{1,4})/([0-9a-fA-F]{1,4})[^\x07\x1b]*(?:\x07|\x1b\\)"
 )
 _ATTRIBUTES = re.compile(rb"\x1b\[\?[\d;]*c")
-# Answers that are not of use, and the beginning of one whose rest did not come in time: neither was typed.
-_OTHER_ANSWER = re.compile(rb"\x1b\]11;[^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b\[\?[\d;]*\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class BackgroundAnswer:
-    """Whether the background is dark (None: the terminal did not say), and what the user typed while it was asked."""
-
-    dark: bool | None
-    typed: bytes
-
-
-NO_ANSWER = BackgroundAnswer(None, b"")
-
-
-def ask_background(reads: int, writes: int, *, limit_s: float) -> BackgroundAnswer:
-    """Ask the terminal behind the file descriptors, for at most `limit_s` seconds.
+def ask_whether_dark(reads: int, writes: int, *, limit_s: float) -> bool | None:
+    """Ask the terminal behind the file descriptors, for at most `limit_s` seconds; None where it does not say.
 
     Nothing is asked from a background job, which may not change the terminal.
     """
     try:
         if os.tcgetpgrp(reads) != os.getpgrp():
-            return NO_ANSWER
+            return None
         before = termios.tcgetattr(reads)
     except (OSError, termios.error):
-        return NO_ANSWER
+        return None
     try:
         termios.tcsetattr(reads, termios.TCSANOW, _raw(before))
         received = _exchange(reads, writes, limit_s)
     except (OSError, termios.error):
-        return NO_ANSWER
+        return None
     finally:
         termios.tcsetattr(reads, termios.TCSANOW, before)
     colour = _COLOUR.search(received)
-    typed = received
-    for answer in (_COLOUR, _ATTRIBUTES, _OTHER_ANSWER):
-        typed = answer.sub(b"", typed)
-    return BackgroundAnswer(None if colour is None else _is_dark(colour), typed)
+    return None if colour is None else _is_dark(colour)
 
 
 def _exchange(reads: int, writes: int, limit_s: float) -> bytes:

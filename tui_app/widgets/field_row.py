@@ -166,9 +166,10 @@ class FieldRow(Vertical):
     def _label_lines(self, width: int) -> list[Line]:
         mark = "!" if self.fault else "*" if self.is_changed else " "
         role = "bad" if self.fault else "accent" if self.is_changed else ""
-        strong = self.field.has_focus
-        label = (literal(self.question.label), "strong" if strong else "")
-        return [fit_line(line((f" {mark} ", role), label), width)]  # type: ignore[arg-type]
+        is_here = self.field.has_focus
+        pointer = getattr(self.app, "glyphs", UNICODE).pointer if is_here else " "
+        label = (literal(self.question.label), "strong" if is_here else "")
+        return [fit_line(line((pointer, "key"), (f"{mark} ", role), label), width)]  # type: ignore[arg-type]
 
     def _note_lines(self, width: int) -> list[Line]:
         return [fit_line(line((literal(self.note), "dim")), width)]

@@ -13,7 +13,7 @@ from tui_app.cli import write_traceback
 from tui_app.drawing import Line, line, literal, plain_text, spread, width_of, wrap
 from tui_app.meters import clipped
 from tui_app.panels import Panel
-from tui_app.run_view import RunView
+from tui_app.runs.view import RunView
 from tui_app.widgets.line_view import LineView
 
 

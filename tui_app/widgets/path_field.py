@@ -17,12 +17,15 @@ from textual.message import Message
 from textual.widgets import Input
 
 from engine.units import format_bytes
-from tui_app.drawing import Line, fit, line, literal, padded
+from tui_app.drawing import Line, fit_line, line, literal, padded
+from tui_app.glyphs import UNICODE
 from tui_app.steps.paths import Wanted, completions
 from tui_app.widgets.drawn_view import DrawnView
 from tui_app.widgets.plain_input import PlainInput
 
 MAX_SHOWN = 6
+INDENT = " " * 14
+"""As wide as the label: what could be meant stands under what is typed."""
 
 
 def completed(typed: str, found: Sequence[str]) -> str:
@@ -60,7 +63,7 @@ class PathField(Vertical):
     DEFAULT_CSS = """
     PathField { height: auto; }
     PathField > Horizontal { height: 1; }
-    PathField .label { width: 12; height: 1; }
+    PathField .label { width: 14; height: 1; }
     PathField PathInput { width: 1fr; }
     """
 
@@ -83,12 +86,13 @@ class PathField(Vertical):
         self.question = question
         self._wanted = wanted
         self.input = PathInput(placeholder=placeholder, compact=True, select_on_focus=False)
+        self.label = DrawnView(self._label_lines, classes="label")
         self.below = DrawnView(self._completions)
         self._found: tuple[str, ...] = ()
 
     def compose(self) -> ComposeResult:
         with Horizontal():
-            yield DrawnView(lambda width: [line((fit("or type it", width), "dim"))], classes="label")
+            yield self.label
             yield self.input
         yield self.below
 
@@ -113,14 +117,19 @@ class PathField(Vertical):
         self.input.cursor_position = len(longer)
         return True
 
+    def _label_lines(self, width: int) -> list[Line]:
+        is_here = self.input.has_focus
+        pointer = getattr(self.app, "glyphs", UNICODE).pointer if is_here else " "
+        return [fit_line(line((f"{pointer} ", "key"), ("or type it", "strong" if is_here else "dim")), width)]
+
     def _completions(self, width: int) -> list[Line]:
         told = [
-            line((f"  {padded(literal(path), width - 14)} {size_of(path):>10}", "dim"))
+            line((f"{INDENT}{padded(literal(path), width - len(INDENT) - 11)} {size_of(path):>10}", "dim"))
             for path in self._found[:MAX_SHOWN]
         ]
         more = len(self._found) - MAX_SHOWN
-        hint = f"  {more} more; type on to narrow them" if more > 0 else "  Tab completes" if self._found else ""
-        return [*told, line((fit(hint, width), "dim"))] if hint else told
+        hint = f"{more} more; type on to narrow them" if more > 0 else "Tab completes" if self._found else ""
+        return [*told, fit_line(line((f"{INDENT}{hint}", "dim")), width)] if hint else told
 
     def look(self) -> None:
         """List anew what the text could become."""
@@ -141,7 +150,9 @@ class PathField(Vertical):
         event.stop()
         self._found = ()
         self.below.redraw()
+        self.label.redraw()
         self.post_message(self.Entered(self, event.value, goes_on=False))
 
     def on_descendant_focus(self) -> None:
+        self.label.redraw()
         self.look()

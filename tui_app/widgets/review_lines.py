@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.units import format_bytes
-from tui_app.drawing import Line, fit_line, line, literal, padded, spread, wrap
+from tui_app.drawing import Line, fit_line, line, literal, padded, plain_text, spread, wrap
 from tui_app.glyphs import UNICODE, Glyphs
 from tui_app.widgets.memory_bar import bar, headline, legend
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engine.starting import Prospect
     from tui_app.steps.review import Review
 
+METHODS = {"full": "full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}
 NAME_WIDTH = 28
 VALUE_WIDTH = 16
 
@@ -29,7 +30,7 @@ def review_lines(
     found, seen = review.found, review.outlook
     if found is None or seen is None:
         return []
-    told = [*_summary(found, seen), line("")]
+    told = [*summary_lines(found, seen, width), line("")]
     told += _memory(seen, width, glyphs, shows_why=shows_why, sharpening=sharpening)
     told += [line(""), *_ladder(found, seen, width, glyphs), line("")]
     told += _time_and_disk(review, seen, width)
@@ -41,21 +42,29 @@ def review_lines(
     return [fit_line(each, width, ellipsis=glyphs.ellipsis) for each in told]
 
 
-def _summary(found: Prospect, seen: Outlook) -> list[Line]:
+def summary_lines(found: Prospect, seen: Outlook, width: int) -> list[Line]:
+    """What is trained on what, how, where and for how long."""
     plan, recipe, training = seen.plan, found.recipe, found.recipe.training
     size = f" ({found.shape.num_parameters / 1e6:,.0f} M parameters)" if found.shape else ""
-    method = f"{plan.method}{' + rsLoRA' if plan.use_rslora else ''}{' + DoRA' if plan.use_dora else ''}"
-    rank = "" if plan.method == "full" else f"   r {plan.r}, alpha {plan.lora_alpha:g}"
+    method = f"{METHODS[plan.method]}{' + rsLoRA' if plan.use_rslora else ''}{' + DoRA' if plan.use_dora else ''}"
+    rank = "" if plan.method == "full" else f", rank {plan.r}, alpha {plan.lora_alpha:g}"
     long = f"{training.max_steps:,} steps" if training.max_steps else f"{training.num_train_epochs:g} epochs"
     batch = f"batch {plan.per_device_train_batch_size} x {plan.gradient_accumulation_steps}"
     rate = f"lr {training.learning_rate:g} {training.lr_scheduler_type}"
-    return [
-        line(("Model   ", "dim"), literal(_short(recipe.model.name_or_path)), (size, "dim")),
-        line(("Rows    ", "dim"), literal(_short(recipe.data.dataset))),
-        line(("Method  ", "dim"), f"{method}{rank}"),
-        line(("Train   ", "dim"), f"{long}   {batch}   {rate}"),
-        line(("On      ", "dim"), literal(plan.device_name)),
-    ]
+    about = f", {seen.time.short()}" if seen.time else ""
+    facts = (
+        ("Model", f"{literal(_short(recipe.model.name_or_path))}{size}"),
+        ("Rows", literal(_short(recipe.data.dataset))),
+        ("Method", f"{method}{rank}"),
+        ("Train", f"{long}, {batch}, {rate}"),
+        ("On", f"{literal(plan.device_name)}{about}"),
+    )
+    told: list[Line] = []
+    for name, text in facts:
+        first, *rest = [text] if len(text) <= width - 8 else [plain_text([each]) for each in wrap(text, width - 8)]
+        told.append(line((f"{name:<8}", "dim"), first))
+        told += [line(" " * 8, each) for each in rest]
+    return told
 
 
 def _short(name: str) -> str:

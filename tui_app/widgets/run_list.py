@@ -1,7 +1,7 @@
 """The list of runs on the screen: which row the pointer is on, what is scrolled to, and the mouse.
 
 Drawn through `LineView`: a tick that changes one number sends one row, where a DataTable sends its whole width. Not
-here: what a row says (`tui_app/run_table`).
+here: what a row says (`tui_app/runs/history_table`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from textual.message import Message
 
 from tui_app.drawing import Line
 from tui_app.glyphs import UNICODE
-from tui_app.run_rows import RunRow
-from tui_app.run_table import list_lines
+from tui_app.runs.history import RunRow
+from tui_app.runs.history_table import list_lines
 from tui_app.widgets.line_view import LineView
 
 

@@ -1,4 +1,4 @@
-"""The same answers, given to options, plain questions, questionary and the draft itself, make the same recipe.
+"""The same answers, given to options, plain questions, questionary, the screens and the draft, make the same recipe.
 
 A front end is one function in `FRONTS`: answers and a folder in, the recipe's TOML text out. Byte for byte.
 """
@@ -16,12 +16,15 @@ import pytest
 from prompt_toolkit.application import create_app_session
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
+from textual.pilot import Pilot
 
+from tests.tui_app.wizard_play import give_by_keys, play, save_by_keys
 from tui_app.cli import main
 from tui_app.fronts.line import ask_in_lines
 from tui_app.fronts.plain import ask_plainly
 from tui_app.fronts.walk import Walk
 from tui_app.recipe_source import source_of
+from tui_app.screens.wizard import WizardScreen
 from tui_app.steps.answering import answered, first_draft
 from tui_app.steps.draft import Draft
 from tui_app.steps.review import review
@@ -197,8 +200,23 @@ def can_start(walk: Walk) -> bool:
     return review(walk.draft, walk.surroundings.hardware).can_start
 
 
+def through_screens(answers: Answers, folder: Path, surroundings: Surroundings) -> str:
+    async def script(pilot: Pilot[int], wizard: WizardScreen) -> None:
+        for name, text in answers:
+            await give_by_keys(pilot, wizard, name, text)
+        await save_by_keys(pilot, wizard, "screen recipe.toml")
+
+    play(script, size=(100, 40), draft=first_draft(surroundings))
+    return (folder / "screen recipe.toml").read_text()
+
+
 Front = Callable[[Answers, Path, Surroundings], str]
-FRONTS: dict[str, Front] = {"options": through_options, "plain": through_plain, "line": through_lines}
+FRONTS: dict[str, Front] = {
+    "options": through_options,
+    "plain": through_plain,
+    "line": through_lines,
+    "screens": through_screens,
+}
 
 
 @pytest.mark.parametrize("front", FRONTS)

@@ -32,7 +32,7 @@ from tui_app.chart.view import ACTIONS
 from tui_app.drawing import Line, plain_text, width_of
 from tui_app.glyphs import ASCII, UNICODE
 from tui_app.panels.loss import LossPanel
-from tui_app.run_view import RunView
+from tui_app.runs.view import RunView
 
 RECORDED = sorted(path for path in (Path(__file__).parents[2] / "recorded/runs").iterdir() if path.is_dir())
 SIZES = ((20, 4), (40, 8), (78, 12), (100, 24), (200, 60))

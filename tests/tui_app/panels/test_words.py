@@ -14,7 +14,7 @@ from engine.run_trace import RunTrace
 from engine.units import GIB
 from tui_app.drawing import plain_text
 from tui_app.panels import all_panels
-from tui_app.run_view import LogLine, RungStep, RunView, SentCommand
+from tui_app.runs.view import LogLine, RungStep, RunView, SentCommand
 
 STEP = ev.StepLogged(
     step=1, max_steps=10, epoch=0.1, loss=1.0, learning_rate=1e-4, grad_norm=0.5, num_tokens=100, step_seconds=1.0,
@@ -154,7 +154,7 @@ def test_groups_that_got_worse_are_named() -> None:
 def test_a_failure_stands_under_its_three_names_with_the_log() -> None:
     failed = ev.RunFailed(error="E", exit_code=5, happened="No memory.", means="All is kept.", remedy="Use less.")
     text = text_of("result", view_of(*TRAINING, failed), height=40)
-    for words in ("happened  No memory.", "means     All is kept.", "do        Use less.", "/runs/r/log", "resume r"):
+    for words in ("happened  No memory.", "it means  All is kept.", "to do     Use less.", "/runs/r/log", "resume r"):
         assert words in text
 
 

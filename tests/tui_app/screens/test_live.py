@@ -9,8 +9,9 @@ from textual.widgets import Input
 
 from engine import control
 from engine.events import CommandAcknowledged, EvalLogged, RunFinished, StepLogged, TrainingPaused, WarningRaised
-from tests.tui_app.live_driving import drive, shown, until
+from tests.tui_app.live_driving import drive
 from tests.tui_app.live_runs import append, recorded_run, running_run
+from tests.tui_app.on_screen import shown, until
 from tui_app.drawing import plain_text
 from tui_app.screens.dialog import Confirm
 from tui_app.screens.fault import FaultDialog
@@ -19,16 +20,6 @@ from tui_app.screens.runs import RunsPage
 from tui_app.screens.wizard import WizardScreen
 from tui_app.widgets.footer import KeyFooter
 from tui_app.widgets.panel_view import PanelView
-
-
-def test_the_first_picture_has_curve_memory_speed_ladder_and_the_keys() -> None:
-    async def test(pilot: Pilot[int], _screen: LiveScreen) -> None:
-        text = shown(pilot.app)
-        for words in ("RUNNING", "16/40", "[1 Loss]", "RAM", "tok/s", "OOM ladder", "p pause", "? help", "^p commands"):
-            assert words in text
-        assert "step 16" in text
-
-    drive(running_run(), test)
 
 
 def test_new_events_reach_the_screen_by_themselves() -> None:

@@ -9,12 +9,13 @@ from textual.pilot import Pilot
 
 from engine.event_log import read_events
 from engine.events import WarningRaised
-from tests.tui_app.live_driving import WIDE, drive, shown, until
+from tests.tui_app.live_driving import WIDE, drive
 from tests.tui_app.live_runs import append, rewrite, running_run
+from tests.tui_app.on_screen import shown, until
 from tui_app.drawing import Line
 from tui_app.glyphs import ASCII
 from tui_app.panels.events import Events
-from tui_app.run_view import RunView
+from tui_app.runs.view import RunView
 from tui_app.screens.help import HelpPage
 from tui_app.screens.live import LiveScreen
 from tui_app.screens.live_keys import PANELS

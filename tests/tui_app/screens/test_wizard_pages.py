@@ -9,20 +9,8 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from tests.tui_app.wizard_play import (
-    DATA,
-    DEMO,
-    HOSTILE,
-    METHOD,
-    MODEL,
-    REVIEW,
-    known,
-    play,
-    row_named,
-    text_of,
-    typed,
-    until,
-)
+from tests.tui_app.on_screen import shown, until
+from tests.tui_app.wizard_play import DATA, DEMO, HOSTILE, METHOD, MODEL, REVIEW, known, play, row_named, typed
 from tui_app.screens.wizard import WizardScreen
 from tui_app.screens.wizard_data import DataPage
 from tui_app.widgets.field_row import FieldRow
@@ -80,7 +68,7 @@ def test_a_model_that_is_not_there_is_said_with_what_is(tmp_path: Path, monkeypa
         await pilot.press("enter")
         await pilot.pause()
         assert wizard.place == MODEL
-        assert "There is no model at" in text_of(pilot.app)
+        assert "There is no model at" in shown(pilot.app)
         await typed(pilot, field, "bundled:smollm2-135m-instruct")
         await pilot.press("enter")
         await until(pilot, lambda: wizard.place == DATA)
@@ -99,7 +87,7 @@ def test_tab_completes_a_path_in_the_rows_field(tmp_path: Path, monkeypatch: pyt
         await known(pilot, wizard)
         field = wizard.page.query_one(PathField)
         await typed(pilot, field.input, "so")
-        assert "some/" in text_of(pilot.app)
+        assert "some/" in shown(pilot.app)
         await pilot.press("tab")
         assert field.text == "some/"
         await pilot.press("tab")
@@ -119,7 +107,7 @@ def test_columns_are_mapped_next_to_real_rows(tmp_path: Path, monkeypatch: pytes
     async def script(pilot: Pilot[int], wizard: WizardScreen) -> None:
         await pilot.press("3")
         await until(pilot, lambda: wizard.place == DATA)
-        await until(pilot, lambda: "Say below which column is which" in text_of(pilot.app))
+        await until(pilot, lambda: "Say below which column is which" in shown(pilot.app))
         parts = [row for row in wizard.page.query(FieldRow) if row.question.name.startswith("column ")]
         assert [row.question.name for row in parts] == ["column prompt", "column completion"]
         parts[0].field.focus()
@@ -132,8 +120,8 @@ def test_columns_are_mapped_next_to_real_rows(tmp_path: Path, monkeypatch: pytes
         await until(pilot, lambda: page.preview is not None and bool(page.preview.rows))
         assert page.preview is not None
         assert any("0." in text for text, is_trained in page.preview.rows[0].pieces if is_trained)
-        assert "\x1b" not in text_of(pilot.app)
-        assert "\u202e" not in text_of(pilot.app)
+        assert "\x1b" not in shown(pilot.app)
+        assert "\u202e" not in shown(pilot.app)
 
     play(script, draft=DEMO.with_answer("data.dataset", "rows.jsonl"))
 
@@ -147,10 +135,10 @@ def test_hostile_names_are_drawn_as_they_stand(tmp_path: Path, monkeypatch: pyte
         await pilot.press("3")
         await until(pilot, lambda: wizard.place == DATA)
         await known(pilot, wizard)
-        shown = text_of(pilot.app)
-        assert "[bold]x[] \\x1b[31mred \\u202e宽" in shown
-        assert "\x1b" not in shown
-        assert "\u202e" not in shown
+        text = shown(pilot.app)
+        assert "[bold]x[] \\x1b[31mred \\u202e宽" in text
+        assert "\x1b" not in text
+        assert "\u202e" not in text
 
     play(script, draft=DEMO.with_answer("data.dataset", name))
 

@@ -14,9 +14,10 @@ from engine.units import GIB
 from presets.matching import rank
 from tui_app.steps.answering import answered, first_draft, refreshed
 from tui_app.steps.draft import Draft
+from tui_app.steps.methods import method_of
 from tui_app.steps.rows import detected, is_undetected
 from tui_app.steps.schema import Choice
-from tui_app.steps.sequence import STEPS, question_named, questions
+from tui_app.steps.sequence import STEPS, questions, step_of
 from tui_app.steps.surroundings import Surroundings
 
 CPU = dataclasses.replace(
@@ -30,8 +31,7 @@ def around(hardware: Hardware) -> Surroundings:
 
 
 def offered(name: str, draft: Draft, hardware: Hardware = T4) -> Sequence[Choice]:
-    question = question_named(name)
-    assert question is not None
+    question = next(each for each in step_of(name).questions if each.name == name)
     return question.choices(draft, around(hardware))
 
 
@@ -156,3 +156,13 @@ def test_rows_that_nobody_recognises_need_columns_or_a_template(tmp_path: Path) 
     told = detected(known)
     assert told is not None
     assert told.reason.startswith("prompt_completion")
+
+
+def test_every_way_of_training_that_a_recipe_can_say_is_offered() -> None:
+    adapters = [
+        method_of(base, rslora, dora)
+        for base in ("lora", "qlora")
+        for rslora in (False, True)
+        for dora in (False, True)
+    ]
+    assert sorted(each.value for each in offered("method", Draft("demo-cpu"))) == sorted(["full", *adapters])

@@ -16,7 +16,7 @@ from presets.preset import all_presets
 from tui_app.steps.draft import Draft
 from tui_app.steps.methods import fields_of_method, method_of
 from tui_app.steps.resolving import as_text
-from tui_app.steps.sequence import STEPS, question_named
+from tui_app.steps.sequence import STEPS, step_of
 
 DEMO = Draft("demo-cpu")
 
@@ -164,4 +164,4 @@ def test_every_question_is_a_field_or_one_of_ours_and_has_a_sentence() -> None:
         for question in step.questions:
             assert question.help, question.name
             assert question.name in {*field_names(), "preset", "device", "size", "method"}
-            assert question_named(question.name) is question
+            assert step_of(question.name) is step

@@ -1,6 +1,6 @@
 """Everything that the panels of one run draw, as one value: what its events add up to, its curves, and the moment.
 
-Not here: gathering it (`tui_app/run_watch`).
+Not here: gathering it (`tui_app/runs/watch`).
 """
 
 from __future__ import annotations

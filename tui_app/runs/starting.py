@@ -1,6 +1,6 @@
 """From a prospect to a run that goes on by itself: the one way in which every front end starts one.
 
-Not here: what is started (`tui_app/recipe_source`, `tui_app/steps`), and watching it (`tui_app/following`).
+Not here: what is started (`tui_app/recipe_source`, `tui_app/steps`), and watching it (`tui_app/runs/following`).
 """
 
 from __future__ import annotations

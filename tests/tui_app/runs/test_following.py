@@ -23,7 +23,7 @@ from engine.events import (
 )
 from engine.liveness import announce
 from engine.run_dir import RunDir
-from tui_app.following import Follower, watch
+from tui_app.runs.following import Follower, watch
 
 FAILED = RunFailed(error="OutOfMemoryError", exit_code=5, happened="no memory", means="m", remedy="r")
 

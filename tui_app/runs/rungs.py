@@ -1,6 +1,6 @@
 """The ladder of a run as rows: what was taken, what is in use, and what would come next.
 
-Pure. Not here: reading the plan and looking down the ladder (`tui_app/run_study`).
+Pure. Not here: reading the plan and looking down the ladder (`tui_app/runs/study`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from engine import events as ev
 from engine.run_state import RunState
 from engine.run_trace import RunTrace
-from tui_app.run_view import RungStep
+from tui_app.runs.view import RungStep
 
 
 def rung_steps(state: RunState, trace: RunTrace, ahead: Iterable[RungStep]) -> tuple[RungStep, ...]:

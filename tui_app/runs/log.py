@@ -13,11 +13,14 @@ from pathlib import Path
 from engine import events as ev
 from engine.events import Stamped
 from engine.run_state import RunState
+from engine.units import format_bytes
 from tui_app.plain import lines
-from tui_app.run_view import LogLine
+from tui_app.runs.view import LogLine
 
 MAX_LINES = 5_000
 TAIL_BYTES = 64 * 1024
+BEHIND_BYTES = 4 * TAIL_BYTES
+"""Of a file that grows faster than it can be shown; beyond that its middle is left out, and said to be."""
 REPEATED = ("{'loss': ", "{'eval_loss': ", "{'train_runtime': ")
 """Beginnings of what the trainer prints at a step; the events say the same."""
 MAX_LINE_CHARACTERS = 2_000
@@ -45,7 +48,11 @@ class LogTail:
         self._rest = b""
 
     def read(self) -> list[str]:
-        """Whole lines written since the last look, of a new file from its last 64 kB on."""
+        """Whole lines written since the last look, of a new file from its last 64 kB on.
+
+        Where more was written than anybody could follow, a line that says so and the last 64 kB of it.
+        """
+        skipped = 0
         newest = self._newest()
         if newest is None:
             return []
@@ -55,6 +62,9 @@ class LogTail:
                 if newest != self.path or stat.st_ino != self._inode or stat.st_size < self._offset:
                     self.path, self._inode, self._rest = newest, stat.st_ino, b""
                     self._offset = max(stat.st_size - TAIL_BYTES, 0)
+                elif stat.st_size - self._offset > BEHIND_BYTES:
+                    skipped = stat.st_size - TAIL_BYTES - self._offset
+                    self._offset, self._rest = stat.st_size - TAIL_BYTES, b""
                 file.seek(self._offset)
                 chunk = file.read(TAIL_BYTES)
         except OSError:  # removed, or not ours to read
@@ -63,7 +73,8 @@ class LogTail:
         *whole, self._rest = (self._rest + chunk).split(b"\n")
         if len(self._rest) > TAIL_BYTES:
             whole, self._rest = [*whole, self._rest], b""
-        return [_text(line) for line in whole if line.strip()]
+        told = [_text(line) for line in whole if line.strip()]
+        return [f"… {format_bytes(skipped)} of output left out; it is in {self.path.name}", *told] if skipped else told
 
     def _newest(self) -> Path | None:
         try:

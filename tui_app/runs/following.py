@@ -74,12 +74,23 @@ def watch(run: RunDir, *, as_json: bool, skip_starts: int = 0) -> int:
             if num_starts > skip_starts:
                 show(run, stamped, state, as_json=as_json)
     except KeyboardInterrupt:
-        print(f"\ndetached; run {run.name} goes on. Watch it: finetui attach {run.reference}", file=sys.stderr)  # noqa: T201
+        print(f"\n{detached(run)}", file=sys.stderr)  # noqa: T201
         return INTERRUPTED
     stream = sys.stderr if as_json else sys.stdout
-    for line in ending(follower.state, str(run.path), str(run.log), program()):
+    code, told = ended(run, follower.state)
+    for line in told:
         print(line, file=stream, flush=True)
-    return exit_code(follower.state)
+    return code
+
+
+def detached(run: RunDir) -> str:
+    """The last line for somebody who leaves a run that goes on."""
+    return f"detached; run {run.name} goes on. Watch it: {program()} attach {run.reference}"
+
+
+def ended(run: RunDir, state: RunState) -> tuple[int, tuple[str, ...]]:
+    """(exit code, last lines) of a run that nobody works on any more."""
+    return exit_code(state), tuple(ending(state, str(run.path), str(run.log), program()))
 
 
 def program() -> str:

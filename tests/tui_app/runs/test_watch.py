@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from engine import control
 from engine.errors import RunDirError
 from engine.events import CommandAcknowledged, DeviceSampled, RunFinished, RunStopped, StepLogged, WarningRaised
 from tests.tui_app.live_runs import append, recorded_run, running_run
-from tui_app.run_log import TAIL_BYTES
-from tui_app.run_watch import RunWatch
+from tui_app.runs.log import TAIL_BYTES
+from tui_app.runs.watch import RunWatch
 
 
 def test_a_finished_run_is_read_whole_with_its_plan_and_what_it_logged() -> None:
@@ -192,6 +194,48 @@ def test_only_the_end_of_a_long_log_is_read_and_then_what_is_new() -> None:
         file.write(" a line\n 10%\r 99%\n")
     viewer.gather()
     assert [line.text for line in viewer.view().log[-2:]] == ["half a line", " 99%"]
+
+
+def test_a_log_that_grows_faster_than_anybody_reads_is_shown_from_its_end_and_says_what_is_left_out() -> None:
+    run = running_run()
+    path = run.log_file("attempt-1")
+    path.write_text("the beginning\n", encoding="utf-8")
+    viewer = RunWatch(run)
+    viewer.read_all()
+    with path.open("a", encoding="utf-8") as file:
+        file.write("x" * 3_000_000 + "\n" + "".join(f"line {number:>40}\n" for number in range(20_000)))
+    viewer.gather()
+    output = [line.text for line in viewer.view().log if line.kind == "output"]
+    assert output[-1].endswith(" 19999")
+    assert any("MiB of output left out; it is in attempt-1.txt" in text for text in output)
+
+
+def test_files_of_events_that_cannot_be_read_are_told_of_and_the_rest_is_shown() -> None:
+    run = recorded_run("finished")
+    os.mkfifo(run.event_file("pipe"))
+    run.event_file("folder").mkdir()
+    run.event_file("garbage").write_bytes(b"\x00" * 100_000 + b"\n[]\n")
+    viewer = RunWatch(run)
+    viewer.glimpse()
+    viewer.read_all()
+    view = viewer.view()
+    assert view.loading is None
+    assert view.state.step == 40
+    assert "pipe.jsonl cannot be read: it is no regular file" in view.problem
+    assert "folder.jsonl cannot be read" in view.problem
+    assert "garbage.jsonl: 2 damaged lines are left out" in view.problem
+
+
+def test_who_leaves_a_long_run_does_not_wait_until_it_is_read() -> None:
+    run = recorded_run("finished")
+    run.event_file("attempt-9").write_bytes(b"no event\n" * 1_000_000)
+    viewer = RunWatch(run)
+    viewer.glimpse()
+    viewer.gather(0.0)
+    code, told = viewer.leave()
+    assert code == 0
+    assert any("finished" in line for line in told)
+    assert viewer.loading is not None
 
 
 def test_a_new_log_file_takes_the_place_of_the_old() -> None:

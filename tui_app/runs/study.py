@@ -1,7 +1,7 @@
 """What a viewer reads of a run once per plan: plan, recipe, and the rungs that would come next.
 
 Brings pydantic, so it is imported and called late, in a thread. Nothing is measured or downloaded: rungs are looked
-at with the closed form. Not here: what was taken of the ladder (`tui_app/rung_steps`).
+at with the closed form. Not here: what was taken of the ladder (`tui_app/runs/rungs`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import FinetuiError
 from engine.run_dir import RunDir, read_json
-from tui_app.run_view import RungStep
+from tui_app.runs.view import RungStep
 
 if TYPE_CHECKING:
     from engine.plan import Plan

@@ -6,7 +6,7 @@ Pure but for `Side.catch_up` and `recipe_values`, which read files. Not here: th
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,10 +18,14 @@ from engine.run_dir import RunDir
 from engine.run_state import RunState, fold
 from engine.run_trace import RunTrace
 from engine.units import format_bytes, format_seconds
-from tui_app.commands.watching import phase_of
 from tui_app.drawing import Line, Role, Span, fit, line, literal, padded, wrap
 from tui_app.glyphs import UNICODE, Glyphs
+from tui_app.plain import standing
 
+SCORE_WIDTH = 20
+"""Cells that a score with its interval takes."""
+MOST_LINES = 4
+"""Of one value in a table."""
 SAYS_NOTHING = ("title", "description", "hardware", "version", "run.root", "run.name")
 """Fields that change nothing about the result."""
 
@@ -60,7 +64,7 @@ class Side:
 
     @property
     def phase(self) -> str:
-        return phase_of(self.state, self.alive)
+        return standing(self.state, self.alive)
 
     @property
     def name(self) -> str:
@@ -230,19 +234,30 @@ def facts_lines(left: Side, right: Side, width: int, glyphs: Glyphs = UNICODE) -
     """The facts as a table, the better of two marked."""
     rows = facts(left, right)
     names = max((len(fact.name) for fact in rows), default=0)
-    column = min(names, max(width // 3, 10))
+    column = min(names, max(width - 2 * SCORE_WIDTH - 4, width // 3, 10))
     half = max((width - column - 4) // 2, 8)
     drawn = [_titles(left, right, column, half, glyphs)]
     for fact in rows:
-        cells = [Span(padded(fit(fact.name, column, ellipsis=glyphs.ellipsis), column), "dim")]
+        cells: list[tuple[str, Role]] = []
         for text, side in ((fact.left, -1), (fact.right, 1)):
-            sign = f" {glyphs.done}" if fact.better == side else ""
-            role: Role = "good" if sign else ""
-            cells += [
-                Span("  "),
-                Span(padded(fit(text, half - len(sign), ellipsis=glyphs.ellipsis) + sign, half), role),
-            ]
-        drawn.append(tuple(cells))
+            is_better = fact.better == side
+            cells.append((f"{text} {glyphs.done}" if is_better else text, "good" if is_better else ""))
+        drawn += _row(fact.name, cells, column, half, glyphs)
+    return drawn
+
+
+def _row(name: str, cells: Sequence[tuple[str, Role]], column: int, half: int, glyphs: Glyphs) -> list[Line]:
+    """Name and two values side by side; a long value goes on below itself, at most over `MOST_LINES` lines."""
+    wrapped = [wrap(text, half, role) for text, role in cells]
+    drawn = []
+    for number in range(min(max(map(len, wrapped)), MOST_LINES)):
+        spans = [Span(padded("" if number else fit(name, column, ellipsis=glyphs.ellipsis), column), "dim")]
+        for lines in wrapped:
+            text, role = lines[number][0] if number < len(lines) else Span("")
+            if number == MOST_LINES - 1 and len(lines) > MOST_LINES:
+                text = fit(f"{text}{glyphs.ellipsis}", half - 1, ellipsis=glyphs.ellipsis)
+            spans += [Span("  "), Span(padded(text, half), role)]
+        drawn.append(tuple(spans))
     return drawn
 
 
@@ -252,7 +267,7 @@ def difference_lines(left: Side, right: Side, width: int, glyphs: Glyphs = UNICO
         each
         for side in (left, right)
         if side.fault
-        for each in wrap(f"{side.name}: {literal(side.fault)}", width, "warn")
+        for each in wrap(f"{side.name}: {literal(side.fault.replace(f'{side.run.path}/', ''))}", width, "warn")
     ]
     if not (left.recipe and right.recipe):
         return faults or [line(("reading the recipes", "dim"))]
@@ -263,10 +278,7 @@ def difference_lines(left: Side, right: Side, width: int, glyphs: Glyphs = UNICO
     half = max((width - column - 4) // 2, 6)
     drawn = [*faults, _titles(left, right, column, half, glyphs)]
     for row in rows:
-        cells = [Span(padded(fit(row.field, column, ellipsis=glyphs.ellipsis), column), "dim")]
-        for text, role in ((row.left, "curve-ema"), (row.right, "curve-other")):
-            cells += [Span("  "), Span(padded(fit(text, half, ellipsis=glyphs.ellipsis), half), role)]  # type: ignore[arg-type]
-        drawn.append(tuple(cells))
+        drawn += _row(row.field, [(row.left, "curve-ema"), (row.right, "curve-other")], column, half, glyphs)
     return drawn
 
 

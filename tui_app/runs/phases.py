@@ -10,7 +10,7 @@ from typing import NamedTuple
 from engine import events as ev
 from tui_app.drawing import Role, literal
 from tui_app.meters import short_seconds
-from tui_app.run_view import RunView
+from tui_app.runs.view import RunView
 
 
 class Phase(NamedTuple):
@@ -29,13 +29,13 @@ def phase_of(view: RunView) -> Phase:
     if not state.is_over and view.liveness != "alive":
         return Phase("UNKNOWN", glyphs.asks, "warn")
     known: dict[str, Phase] = {
-        "waiting": Phase("STARTING", glyphs.unselected, "accent"),
+        "waiting": Phase("STARTING", glyphs.running, "accent"),
         "preparing": Phase("PREPARING", glyphs.running, "accent"),
         "training": Phase("RUNNING", glyphs.running, "good"),
         "paused": Phase("PAUSED", glyphs.paused, "warn"),
         "evaluating": Phase("SCORING", glyphs.running, "accent"),
         "finished": Phase("FINISHED", glyphs.done, "good"),
-        "stopped": Phase("STOPPED", glyphs.paused, "warn"),
+        "stopped": Phase("STOPPED", glyphs.unselected, "warn"),
         "failed": Phase("FAILED", glyphs.impossible, "bad"),
     }
     return known.get(state.phase, Phase(literal(state.phase.upper()), glyphs.running, "accent"))

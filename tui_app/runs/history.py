@@ -1,11 +1,12 @@
 """One line of the history per run: read from the end of its files, so that a thousand runs are listed at once.
 
 Lives here: the values of a row, and the history as a list that is read bit by bit, filtered and sorted. Not here: how
-a row is drawn (`tui_app/run_table`).
+a row is drawn (`tui_app/runs/history_table`).
 """
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -17,8 +18,8 @@ from engine.events import RunFinished, Stamped, VariantScored
 from engine.liveness import liveness
 from engine.run_dir import RunDir, finetui_home
 from engine.run_state import RunState, fold_all
-from tui_app.commands.watching import phase_of
 from tui_app.drawing import literal
+from tui_app.plain import standing
 
 HEAD_BYTES, TAIL_BYTES = 8 * 1024, 24 * 1024
 STEP = b'"event":"StepLogged"'
@@ -78,7 +79,7 @@ def row_of(run: RunDir) -> RunRow:
     peak = state.measured or state.probed
     return RunRow(
         run=run,
-        phase=phase_of(state, alive),
+        phase=standing(state, alive),
         recipe=state.recipe,
         host=state.host,
         step=state.step,
@@ -109,6 +110,8 @@ def summary_of(run: RunDir) -> RunState:
 
 
 def _events_of(path: Path, *, whole: bool) -> list[Stamped]:
+    if not path.is_file():  # to open a pipe would wait for its writer
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
     with path.open("rb") as file:
         size = path.stat().st_size
         if whole or size <= HEAD_BYTES + TAIL_BYTES:
@@ -188,12 +191,8 @@ class History:
         return len(self._changed)
 
     @property
-    def num_unread(self) -> int:
-        return sum(path not in self.rows for path in self._pending)
-
-    @property
     def num_live(self) -> int:
-        return sum(row.is_live for row in self.rows.values())
+        return sum(row.phase in LIVE_PHASES for row in self.rows.values())
 
     def look(self) -> None:
         """See which runs there are and which changed; those are read again by `read`. Raises nothing for a

@@ -1,6 +1,6 @@
 """How the history of runs is drawn: one row a run, as many columns as fit, and what is known of the chosen one.
 
-Pure: lines of spans from rows. Not here: reading the rows (`tui_app/run_rows`), keys and the screen.
+Pure: lines of spans from rows. Not here: reading the rows (`tui_app/runs/history`), keys and the screen.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from engine.units import format_bytes, format_seconds
 from tui_app.drawing import Line, Role, Span, fit, fit_line, line, literal, padded, spread, width_of, wrap
 from tui_app.glyphs import UNICODE, Glyphs
-from tui_app.run_rows import RunRow
+from tui_app.runs.history import RunRow
 
 MIN_NAME, MAX_NAME = 16, 32
 MIN_RECIPE = 16
@@ -43,9 +43,11 @@ def state_text(row: RunRow, glyphs: Glyphs) -> str:
     if not row.phase:
         return f"{glyphs.upcoming} reading"
     signs = {"finished": glyphs.done, "stopped": glyphs.unselected, "paused": glyphs.paused}
+    if row.phase.startswith("unknown"):
+        return f"{glyphs.asks} unknown"
     failed = row.phase in ("failed", "died", "damaged")
     sign = glyphs.impossible if failed else signs.get(row.phase, glyphs.running if row.is_live else glyphs.bullet)
-    return f"{sign} {'unknown' if row.phase.startswith('unknown') else row.phase}"
+    return f"{sign} {row.phase}"
 
 
 def age(seconds: float | None) -> str:
@@ -169,13 +171,16 @@ def detail_lines(row: RunRow, width: int, now: float, *, is_long: bool, glyphs: 
         why = f"damaged: {literal(row.damage)}" if row.damage else recipe
         told = line(" ", (why, "bad" if row.damage else ""))
         return [fit_line(told, width, ellipsis=glyphs.ellipsis)]
-    peak = "-" if row.peak_bytes is None else format_bytes(row.peak_bytes)
+    results = [f"loss {number(row.loss)}" if row.loss is not None else "no step was made"]
+    results += [f"eval loss {number(row.eval_loss)}"] if row.eval_loss is not None else []
+    results += [f"base to tuned {_score(row, glyphs)}"] if _score(row, glyphs) != "-" else ["not scored"]
+    results += [f"peak {format_bytes(row.peak_bytes)}"] if row.peak_bytes is not None else []
     since = "-" if row.updated_at is None else f"{format_seconds(max(now - row.updated_at, 0))} ago"
     facts: list[tuple[str, str]] = [
         ("recipe", recipe),
         ("folder", literal(str(row.run.path))),
         ("state", f"{state_text(row, glyphs)}, last event {since}, took {took(row, now)}, host {literal(row.host)}"),
-        ("result", f"loss {number(row.loss)}, eval loss {number(row.eval_loss)}, {_score(row, glyphs)}, peak {peak}"),
+        ("result", ", ".join(results)),
     ]
     if row.damage:
         facts = [("damaged", literal(row.damage)), ("folder", literal(str(row.run.path)))]

@@ -20,10 +20,10 @@ from engine.run_dir import RunDir
 from engine.run_state import RunState, fold
 from engine.run_trace import RunTrace
 from tui_app.glyphs import UNICODE, Glyphs
-from tui_app.run_log import RunLog
-from tui_app.run_study import Study, study
-from tui_app.run_view import RunView, SentCommand
-from tui_app.rung_steps import rung_steps
+from tui_app.runs.log import RunLog
+from tui_app.runs.rungs import rung_steps
+from tui_app.runs.study import Study, study
+from tui_app.runs.view import RunView, SentCommand
 
 SLICE_SECONDS = 0.03
 LIVENESS_SECONDS = 2.0
@@ -112,7 +112,7 @@ class RunWatch:
             has_evaluation=found.has_evaluation,
             eval_steps=found.eval_steps,
             loading=self.loading,
-            problem=found.problem,
+            problem="; ".join((*self._reader.problems, *((found.problem,) if found.problem else ()))),
             is_readonly=self.is_readonly,
             sent=tuple(self._sent.values()),
             glyphs=self.glyphs,
@@ -135,6 +135,18 @@ class RunWatch:
         sent = control.send(self.run, command)
         self._sent[sent.command_id] = SentCommand(command, "sent", changed_at=time.time())
         return self._sent[sent.command_id]
+
+    def leave(self) -> tuple[int, tuple[str, ...]]:
+        """(exit code, last lines) for somebody who leaves now: the way back, or how the run ended."""
+        from tui_app.runs.following import detached, ended  # late: reads receipts, which takes its time
+
+        if self.loading is None:
+            self.read_all()
+        else:  # both ends of a long history tell how it stands; nobody waits for the rest to get away
+            self.glimpse()
+        if not self.state.is_over and self.alive != "dead":
+            return 0, (detached(self.run),)
+        return ended(self.run, self.state)
 
     @property
     def is_stopping(self) -> bool:
@@ -190,5 +202,7 @@ class RunWatch:
             self.alive = liveness(self.run)
         except RunDirError as fault:
             self.alive = f"unknown: {fault.happened}"
+        except OSError as fault:
+            self.alive = f"unknown: {fault.strerror}"
         if self.alive == "dead":
             self._settle_commands()
