@@ -2,7 +2,7 @@
 
 A picture is the screen's text with its colours as escape sequences, one row a line. `NEW_PICTURES=1` writes
 what is drawn now instead of comparing; look at each change before it is committed. `python -m tests.pictures NAME...`
-turns kept pictures into SVG files.
+turns kept pictures into SVG files. Not here: the README's pictures (`tests/readme_pictures.py`).
 """
 
 from __future__ import annotations

@@ -152,6 +152,8 @@ def tmux(
         yield terminal
     finally:
         subprocess.run(["tmux", "-L", terminal.socket, "kill-server"], capture_output=True)
+        folder = Path(os.environ.get("TMUX_TMPDIR", "/tmp"))
+        (folder / f"tmux-{os.getuid()}" / terminal.socket).unlink(missing_ok=True)  # tmux leaves it behind
 
 
 def literally(words: Sequence[str]) -> list[str]:

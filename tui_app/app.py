@@ -76,6 +76,8 @@ class FinetuiApp(App[int]):
 
         For signal handlers. Raises SystemExit while nothing is shown yet.
         """
+        if self.ended_by is not None:  # a terminal that is closed hangs up twice
+            return
         self.ended_by = number
         if self._loop_of_app is None:
             raise SystemExit(128 + number)

@@ -105,7 +105,7 @@ def test_a_run_is_started_left_lost_found_again_stopped_and_resumed_with_keys_on
         assert terminal.exit_code() == 0
         (run,) = list_runs()
         last_line = [row for row in terminal.lines().splitlines() if row.strip() and "Pane is dead" not in row][-1]
-        assert last_line.rstrip().endswith(f"finetui attach {run.reference}")
+        assert last_line.rstrip().endswith(f"finetui attach {run.name}")
     assert liveness(run) == "alive"
     wait_for_more_steps(run, workshop)
 
@@ -138,4 +138,4 @@ def test_a_run_is_started_left_lost_found_again_stopped_and_resumed_with_keys_on
         terminal.wait(r"STOPPED")
         terminal.keys("q")
         assert terminal.exit_code() == 7
-        assert f"finetui resume {run.reference}" in terminal.lines()
+        assert f"finetui resume {run.name}" in terminal.lines()

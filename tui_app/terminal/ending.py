@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-PATIENCE_SECONDS = 5
-"""For an orderly end; then the system ends the process."""
+PATIENCE_SECONDS = 20
+"""For an orderly end, which waits for threads that read a model or rows; then the system ends the process."""
 
 
 @contextmanager

@@ -144,8 +144,8 @@ def test_a_row_takes_exactly_the_cells_of_its_columns_whatever_it_tells(width: i
         assert sum(2 if c == "宽" else 1 for c in text) <= width
 
 
-def test_a_pipe_among_the_events_is_told_of_and_nobody_waits_for_its_writer() -> None:
-    run = recorded_run("finished")
+def test_a_pipe_among_the_events_is_told_of_and_nobody_waits_for_its_writer(root: Path) -> None:
+    run = written(root, "piped")
     os.mkfifo(run.event_file("pipe"))
     row = row_of(run)
     assert row.phase == "damaged"
