@@ -52,7 +52,7 @@ async def draw_live(folder: Path) -> None:
     from tui_app.app import FinetuiApp
     from tui_app.screens.live import LiveScreen
 
-    run = recorded_run("laddered", called="support-answers")
+    run = recorded_run("laddered", called="demo-cpu-1")
     every = read_events(run.events)
     end = next(n for n, each in enumerate(every) if isinstance(each.event, StepLogged) and each.event.step > LAST_STEP)
     kept = [each for each in every[:end] if not isinstance(each.event, FINAL_EVENTS)]

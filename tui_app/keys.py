@@ -30,6 +30,8 @@ class Key:
     footer: bool = False
     steers: bool = False
     """Changes the run: not offered in a read-only view."""
+    opens_field: bool = False
+    """What is typed next goes into a field. Obeyed at once, so that letters typed in one burst are no keys any more."""
 
     @property
     def name(self) -> str:
@@ -43,7 +45,7 @@ COMMANDS = Key("ctrl+p", "command_palette", "commands", "Find any command by its
 def bindings(keys: Iterable[Key]) -> list[BindingType]:
     """The table as Textual's bindings; footers and help are drawn from the table itself."""
     return [
-        Binding(key.keys, key.action, key.label, show=False, tooltip=key.help)
+        Binding(key.keys, key.action, key.label, show=False, tooltip=key.help, priority=key.opens_field)
         for key in keys
         if key.action != COMMANDS.action  # the app's own
     ]

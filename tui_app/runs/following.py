@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from data.receipt import Receipt
 from data.receipt import lines as receipt_lines
@@ -94,8 +95,10 @@ def ended(run: RunDir, state: RunState) -> tuple[int, tuple[str, ...]]:
 
 
 def program() -> str:
-    """How finetui is called from this shell: by its name, or by the path it was called with."""
-    return "finetui" if shutil.which("finetui") else sys.argv[0]
+    """How finetui is called from this shell: by its name, by the path it was called with, or through Python."""
+    if shutil.which("finetui"):
+        return "finetui"
+    return f"{sys.executable} -m tui_app" if Path(sys.argv[0]).name == "__main__.py" else sys.argv[0]
 
 
 def show(run: RunDir, stamped: Stamped, state: RunState, *, as_json: bool) -> None:

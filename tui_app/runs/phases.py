@@ -28,6 +28,8 @@ def phase_of(view: RunView) -> Phase:
         return Phase("DIED", glyphs.impossible, "bad")
     if not state.is_over and view.liveness != "alive":
         return Phase("UNKNOWN", glyphs.asks, "warn")
+    if state.phase == "training" and state.last_step is None:
+        return Phase("LOADING", glyphs.running, "accent")
     known: dict[str, Phase] = {
         "waiting": Phase("STARTING", glyphs.running, "accent"),
         "preparing": Phase("PREPARING", glyphs.running, "accent"),

@@ -249,8 +249,12 @@ class LiveScreen(SteeringPage):
         self.add_class("-filtering")
         field = self.query_one("#filter", Input)
         field.value = self.log_panel.wanted
-        field.focus()
+        self.set_focus(field)
         self._changed()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While the filter is typed its key is a letter of it."""
+        return not (action == "filter" and self.has_class("-filtering"))
 
     @property
     def log_panel(self) -> Log:

@@ -47,7 +47,7 @@ MOVING = (
     Key("pagedown", "page(1)", "page down", "A page down.", shown="PgDn"),
     Key("home", "to_start", "start", "To the beginning.", shown="Home"),
     Key("end", "to_end", "end", "To the end, and follow it.", shown="End"),
-    Key("slash", "filter", "filter", "Show only log lines that hold a text.", shown="/", footer=True),
+    Key("slash", "filter", "filter", "Show only log lines that hold a text.", shown="/", footer=True, opens_field=True),
     Key("y", "copy", "copy", "Copy the chosen panel's text to the terminal's clipboard."),
     Key("escape", "back", "back", "One step back: end the filter, end zoom, or back to the list of runs.", shown="Esc"),
     Key("n", "new", "new run", "Begin another run; this one goes on."),

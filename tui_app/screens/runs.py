@@ -45,7 +45,7 @@ KEYS = (
     Key("enter", "open", "open", "Open the run: its loss, memory, ladder and log, live while it goes on.",
         shown="Enter", footer=True),
     Key("slash", "filter", "filter", "Show runs with these words in name, recipe, state or host, for example: failed.",
-        shown="/", footer=True),
+        shown="/", footer=True, opens_field=True),
     Key("c", "mark", "compare", "Mark a run, then a second one: both side by side.", footer=True),
     Key("d", "details", "details", "Show the folder and all that is known of the run.", footer=True),
     Key("R", "resume", "resume", "Go on with a stopped, failed or died run from its newest checkpoint.", steers=True,
@@ -267,7 +267,11 @@ class RunsPage(Page[None]):
         self.add_class("-filtering")
         words = self.query_one("#words", Input)
         words.value = self.history.filter
-        words.focus()
+        self.set_focus(words)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While the filter is typed its key is a letter of it."""
+        return not (action == "filter" and self.has_class("-filtering"))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         self.history.filter = event.value
