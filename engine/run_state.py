@@ -132,7 +132,7 @@ def _(event: ev.DeviceSampled, state: RunState) -> RunState:
 @_fold.register
 def _(event: ev.RunStarted, state: RunState) -> RunState:
     state = replace(state, final=None, progress=None, commands=(), device=None)
-    return replace(state, phase="preparing", run=event.run, recipe=event.recipe, host=event.host)
+    return replace(state, phase="preparing", run=state.run or event.run, recipe=event.recipe, host=event.host)
 
 
 @_fold.register

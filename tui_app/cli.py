@@ -74,9 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     parser = build_parser()
     given = sys.argv[1:] if arguments is None else list(arguments)
-    options = parser.parse_args(given or ["new"])
-    if options.command is None:
-        parser.error("name a command")
+    options = parser.parse_args(with_command(given))
     silence_telemetry()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without the letters of a title still shows it
@@ -99,6 +97,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tell(f"finetui hit an unexpected {type(fault).__name__}: {fault}")
         tell(f"This is a defect; please report it with {write_traceback()}")
         return FinetuiError.exit_code
+
+
+def with_command(given: list[str]) -> list[str]:
+    """The words of the command line; without a command they are meant for `new`: `finetui --plain`."""
+    names_none = not given or (given[0].startswith("-") and given[0] not in ("-h", "--help", "--version"))
+    return ["new", *given] if names_none else given
 
 
 def tell(text: str) -> None:

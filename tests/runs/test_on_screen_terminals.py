@@ -147,7 +147,7 @@ def test_ctrl_z_gives_the_shell_back_and_fg_the_screen() -> None:
         is_sane(terminal)
 
 
-def test_letters_typed_in_one_burst_with_the_filter_key_go_into_the_filter(own_machine: Path) -> None:
+def test_letters_typed_in_one_burst_with_the_filter_key_go_into_the_filter() -> None:
     """Over a slow line they arrive together: none of them may pause or stop the run."""
     run = running_run()
     with finetui("attach", run.name, columns=80, rows=24) as terminal:

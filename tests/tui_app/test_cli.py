@@ -17,7 +17,7 @@ from engine.errors import EXIT_CODES
 from engine.event_log import EventWriter
 from engine.events import RunFinished, RunStarted, WarningRaised
 from engine.run_dir import RunDir
-from tui_app.cli import EPILOG, build_parser, main
+from tui_app.cli import EPILOG, build_parser, main, with_command
 from tui_app.commands import watching
 
 
@@ -192,3 +192,18 @@ def test_the_version_is_that_of_the_installed_distribution(capsys: pytest.Captur
         main(["--version"])
     assert left.value.code == 0
     assert capsys.readouterr().out == f"finetui {importlib.metadata.version('finetui')}\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ([], ["new"]),
+        (["--plain"], ["new", "--plain"]),
+        (["--preset", "demo-cpu", "--line"], ["new", "--preset", "demo-cpu", "--line"]),
+        (["--version"], ["--version"]),
+        (["-h"], ["-h"]),
+        (["status", "--json"], ["status", "--json"]),
+    ],
+)
+def test_options_without_a_command_are_meant_for_the_wizard(typed: list[str], meant: list[str]) -> None:
+    assert with_command(typed) == meant

@@ -252,7 +252,7 @@ class LiveScreen(SteeringPage):
         self.set_focus(field)
         self._changed()
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+    def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
         """While the filter is typed its key is a letter of it."""
         return not (action == "filter" and self.has_class("-filtering"))
 

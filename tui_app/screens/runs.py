@@ -269,7 +269,7 @@ class RunsPage(Page[None]):
         words.value = self.history.filter
         self.set_focus(words)
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+    def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
         """While the filter is typed its key is a letter of it."""
         return not (action == "filter" and self.has_class("-filtering"))
 

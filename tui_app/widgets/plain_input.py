@@ -10,10 +10,15 @@ from tui_app.glyphs import UNICODE
 CONTROL_PICTURES = 0x2400
 """Where Unicode keeps a picture of each control character, in their order."""
 NUM_CONTROLS = 0x20
+MAX_LENGTH = 8192
+"""Characters a field takes; a page that is pasted by mistake would keep it drawing for seconds."""
 
 
 class PlainInput(Input):
     """One cell for each character that is not printable, so that the cursor stays where it belongs."""
+
+    def on_mount(self) -> None:
+        self.max_length = self.max_length or MAX_LENGTH
 
     @property
     def _value(self) -> Text:
