@@ -39,6 +39,7 @@ class Key:
 
 
 HELP = Key("question_mark,f1", "help", "help", "What this page shows, and every key of it.", shown="?")
+HELP_WHILE_TYPING = replace(HELP, shown="F1")
 COMMANDS = Key("ctrl+p", "command_palette", "commands", "Find any command by its name.", shown="^p")
 
 
@@ -51,14 +52,19 @@ def bindings(keys: Iterable[Key]) -> list[BindingType]:
     ]
 
 
-def footer_line(keys: Iterable[Key], width: int, refused: Mapping[str, str] | None = None) -> Line:
-    """One row: at most six keys, `? help`, and the palette at the right. Those in `refused` (action: why) are grey."""
+def footer_line(
+    keys: Iterable[Key], width: int, refused: Mapping[str, str] | None = None, help_key: Key = HELP
+) -> Line:
+    """One row: at most six keys, `? help`, and the palette at the right. Those in `refused` (action: why) are grey.
+
+    `help_key` stands in for `?` where that would be typed.
+    """
     refused = refused or {}
     right = _named(COMMANDS, is_grey=False)
     room = width - 2 - (width_of(right) + 2 if width >= NARROW else 0)
     told: tuple[Line, ...] = ()
     offered = [key for key in keys if key.footer][:MAX_IN_FOOTER]
-    help_part = _named(HELP, is_grey=False)
+    help_part = _named(help_key, is_grey=False)
     for key in offered:
         part = _named(key, is_grey=key.action in refused)
         used = sum(width_of(each) + 3 for each in told) + width_of(part) + 3 + width_of(help_part)

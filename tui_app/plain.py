@@ -157,7 +157,9 @@ def _(event: ev.OomHit, _state: RunState) -> list[str]:
 @_lines.register
 def _(event: ev.RungTaken, _state: RunState) -> list[str]:
     costly = "; changes what is learned" if event.changes_objective else ""
-    return [f"   ladder: {event.rung}{_saved(event)} ({event.cost}{costly}; {event.why}); {event.kept}"]
+    return [
+        f"   ladder: {event.rung.replace('_', ' ')}{_saved(event)} ({event.cost}{costly}; {event.why}); {event.kept}"
+    ]
 
 
 @_lines.register

@@ -45,7 +45,8 @@ def smallest(name: str) -> Event:
     kinds = typing.get_type_hints(event_type)
     zeros: dict[Any, Any] = {str: "", int: 0, float: 0.0, bool: False}
     needed = [f.name for f in dataclasses.fields(event_type) if f.default is dataclasses.MISSING]
-    return event_type(**{field: zeros.get(kinds[field]) for field in needed})
+    empty = {name: () for name in needed if typing.get_origin(kinds[name]) is tuple}
+    return event_type(**({name: zeros.get(kinds[name]) for name in needed} | empty))
 
 
 def stamped(event: Event) -> Stamped:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.recipe import Recipe
+from tests.tui_app.live_runs import recorded_run
 from tui_app.cli import main
 from tui_app.steps.draft import Draft
 from tui_app.steps.draft_file import save, saved_draft
@@ -78,4 +79,11 @@ def test_a_saved_draft_is_left_alone_by_a_complete_command_line(tmp_path: Path) 
 def test_a_page_that_is_only_a_screen_says_so_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["runs", "--screen"]) == 2
     assert "needs a terminal to draw on" in capsys.readouterr().err
-    assert main(["compare", "a", "b"]) == 2
+
+
+def test_two_runs_are_compared_as_text_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    names = [str(recorded_run(name).path) for name in ("finished", "stopped")]
+    assert main(["compare", *names]) == 0
+    told = capsys.readouterr().out
+    for words in ("What came of them", "40 of 40", "13 of 30", "What was asked differently", "training.max_steps"):
+        assert words in told

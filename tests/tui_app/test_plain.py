@@ -251,7 +251,7 @@ def test_a_rung_is_told_with_what_it_saves_why_it_was_taken_and_what_is_kept() -
     assert told(oom) == ["!! out of memory (step, after step 3, cuda): no room for 2 GiB"]
     (line,) = told(rung)
     assert line == (
-        "   ladder: halve_rank, 12.0 GiB -> 11.0 GiB (the adapter learns less; changes what is learned; "
+        "   ladder: halve rank, 12.0 GiB -> 11.0 GiB (the adapter learns less; changes what is learned; "
         "out of memory); continues from step 3"
     )
     shown = status_lines(state_after(started(), oom, rung), "alive", "")

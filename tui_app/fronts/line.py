@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tui_app.drawing import literal
-from tui_app.fronts.review_text import review_lines
+from tui_app.fronts.folding import folded
+from tui_app.fronts.review_text import fault_lines, faults, review_lines
+from tui_app.fronts.rows_text import question_help, rows_lines
 from tui_app.fronts.walk import Outcome, Place, Walk, keep
 from tui_app.plain import printable
 from tui_app.steps.draft import Draft
@@ -31,8 +33,10 @@ def ask_in_lines(draft: Draft, surroundings: Surroundings, *, say: Callable[[str
     try:
         place: Place | None = walk.place(None)
         while place is not None:
-            step, question = place
+            (step, question), before = place, walk.draft
             _ask(walk, question, say)
+            for line in rows_lines(walk.draft, before, question.name):
+                say(line)
             following = walk.after(question.name)
             if following is None or following[0] is not step:
                 keep(walk.draft, say)
@@ -61,7 +65,8 @@ def _ask(walk: Walk, question: Question, say: Callable[[str], None]) -> None:
         fault = walk.give(question, _answer(walk, question))
         if not fault:
             return
-        say(printable(f"! {fault}"))
+        for line in folded(f"! {fault}"):
+            say(line)
 
 
 def _answer(walk: Walk, question: Question) -> str:
@@ -102,7 +107,8 @@ def _typed(walk: Walk, question: Question, present: str) -> str:
             return True
         return printable(walk.draft.problem(question.name, text)) or True
 
-    instruction = f"({literal(question.help)})\n" if question.help else ""
+    told = [*folded(question.help), *question_help(walk.draft, question.name)] if question.help else []
+    instruction = "\n" + "\n".join(told) + "\n" if told else ""
     if question.kind == "path":
         asked = questionary.path(question.label, default=present, validate=judge)
     else:
@@ -117,16 +123,17 @@ def _review(walk: Walk, say: Callable[[str], None]) -> Outcome | None:
     assert walk.surroundings.hardware is not None
     seen = review(walk.draft, walk.surroundings.hardware)
     while True:
-        for line in review_lines(seen):
+        wrong = faults(seen)
+        for line in (*review_lines(seen), *fault_lines(wrong)):
             say(line)
         actions = [
-            questionary.Choice("Start the run", "start", disabled=None if seen.can_start else "see the faults above"),
+            questionary.Choice("Start the run", "start", disabled="see the faults above" if wrong else None),
             questionary.Choice("Save the recipe to a file", "save"),
             questionary.Choice("Change a setting", "change"),
             questionary.Choice("Predict better, by a dry run", "sharpen"),
             questionary.Choice("Leave", "leave"),
         ]
-        match questionary.select("What now?", choices=actions).unsafe_ask():
+        match questionary.select("What now?", choices=actions, default="change" if wrong else "start").unsafe_ask():
             case "start":
                 return Outcome("start", walk.draft)
             case "save":

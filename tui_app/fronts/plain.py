@@ -1,6 +1,7 @@
 """The wizard for TERM=dumb and screen readers: numbered choices, one question after the other, input() and print().
 
-No escape, no redraw, nothing that depends on a width. Not here: the questions (`tui_app/steps`).
+No escape and no redraw; sentences are folded at words to the terminal's width. Not here: the questions
+(`tui_app/steps`).
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from engine.errors import FinetuiError
-from tui_app.fronts.review_text import review_lines
+from tui_app.fronts.folding import folded
+from tui_app.fronts.review_text import fault_lines, faults, review_lines
+from tui_app.fronts.rows_text import question_at_fault, question_help, rows_lines
 from tui_app.fronts.walk import Outcome, Walk, keep
 from tui_app.plain import one_line, printable
 from tui_app.steps.draft import Draft
@@ -19,17 +22,29 @@ from tui_app.steps.sequence import STEPS
 from tui_app.steps.starting import free_recipe_path
 from tui_app.steps.surroundings import Surroundings
 
-HELP = """At each question:
-  Enter      keeps the value that is shown
-  a number   takes that choice; a text is taken as it is (after = also b, m, q and ?)
-  =          alone takes a field back to its default
-  ?          explains the question and its choices
-  b          goes back to the question before
-  m          asks the other settings of this step too
-  q          leaves; nothing is started, the draft is kept"""
+HELP = (
+    ("Enter", "keeps the value that is shown"),
+    ("a number", "takes that choice; a text is taken as it is"),
+    ("=", "alone takes a field back to its default"),
+    ("?", "explains the question and its choices"),
+    ("b", "goes back to the question before"),
+    ("m", "asks the other settings of this step too"),
+    ("q", "leaves; nothing is started, the draft is kept"),
+)
+"""What can be typed at each question."""
+HELP_WIDTH = 13
+LETTERS = "`?` explains, `b` goes back, `q` leaves; to answer with one of these letters type =b"
 
 
-ACTIONS = ("Start the run", "Save the recipe to a file", "Change something", "Predict better, by a dry run", "Leave")
+def help_lines() -> list[str]:
+    """What can be typed, folded to the terminal's width."""
+    told = ["At each question:"]
+    for key, text in HELP:
+        told += folded(text, f"  {key}".ljust(HELP_WIDTH), indent=HELP_WIDTH)
+    return [*told, *folded(LETTERS, indent=0)]
+
+
+ACTIONS = ("Start the run", "Save the recipe to a file", "Change a setting", "Predict better, by a dry run", "Leave")
 
 
 class LeftError(Exception):
@@ -53,15 +68,18 @@ def ask_plainly(
 ) -> Outcome:
     """Ask everything and show the review, until it is started, saved or left. `ask` raises EOFError at its end."""
     walk = Walk(draft, surroundings)
-    say(HELP)
+    for line in help_lines():
+        say(line)
     place: str | None = None
     shown: Step | None = None
     try:
         while True:
             here = walk.place(place) or walk.places()[0]
-            step, question = here
+            (step, question), before = here, walk.draft
             if step is not shown:
-                say(f"\nStep {STEPS.index(step) + 1} of {len(STEPS)}: {step.title}. {step.why}")
+                say("")
+                for line in folded(f"Step {STEPS.index(step) + 1} of {len(STEPS)}: {step.title}. {step.why}"):
+                    say(line)
                 shown = step
             try:
                 _ask(walk, step, question, ask, say)
@@ -72,6 +90,8 @@ def ask_plainly(
                 walk.opened.add(step.name)
                 place = question.name
                 continue
+            for line in rows_lines(walk.draft, before, question.name):
+                say(line)
             following = walk.after(question.name)
             if following is None or following[0] is not step:
                 keep(walk.draft, say)
@@ -81,9 +101,10 @@ def ask_plainly(
             outcome = _review(walk, ask, say)
             if outcome is not None:
                 return outcome
-            place, shown = walk.places()[0][1].name, None
+            place, shown = question_at_fault(walk.draft.problems(), walk.draft) or None, None
     except (EOFError, KeyboardInterrupt, LeftError):
-        say("\nLeft: nothing was started and nothing changed. `finetui` offers the draft again.")
+        for line in ("", *folded("Left: nothing was started and nothing changed. `finetui` offers the draft again.")):
+            say(line)
         return Outcome("leave", walk.draft)
 
 
@@ -106,7 +127,7 @@ def _ask(walk: Walk, step: Step, question: Question, ask: Callable[[str], str], 
         text = ask(f"{question.label} [{one_line(present)}]: ")
         match text.strip():
             case "?":
-                for line in _explained(question, choices, step):
+                for line in _explained(walk, question, choices, step):
                     say(line)
                 continue
             case "b":
@@ -119,7 +140,8 @@ def _ask(walk: Walk, step: Step, question: Question, ask: Callable[[str], str], 
         fault = walk.give(question, answer) if answer is not None else f"There is no choice {text.strip()}."
         if not fault:
             return
-        say(printable(f"! {fault}"))
+        for line in folded(f"! {fault}"):
+            say(line)
 
 
 def chosen_text(typed: str, choices: Sequence[Choice]) -> str | None:
@@ -142,14 +164,15 @@ def _numbered(choices: Sequence[Choice], present: str) -> list[str]:
         state = " (present)" if choice.value == present else ""
         cannot = f" (not possible: {choice.impossible})" if choice.impossible else ""
         label = choice.label if choice.label == choice.value else f"{choice.label} [{choice.value}]"
-        told.append(f"  {number}. {one_line(f'{label}{detail}{state}{cannot}')}")
+        told += folded(f"{label}{detail}{state}{cannot}", f"  {number}. ", indent=5)
     return told
 
 
-def _explained(question: Question, choices: Sequence[Choice], step: Step) -> list[str]:
-    told = [question.help or step.why]
-    told += [f"  {each.label}: {each.explanation}" for each in choices if each.explanation]
-    return [one_line(line) for line in told] + [HELP]
+def _explained(walk: Walk, question: Question, choices: Sequence[Choice], step: Step) -> list[str]:
+    told = [*folded(question.help or step.why), *question_help(walk.draft, question.name)]
+    for each in choices:
+        told += folded(f"{each.label}: {each.explanation}", "  ", indent=4) if each.explanation else []
+    return [*told, *help_lines()]
 
 
 def _review(walk: Walk, ask: Callable[[str], str], say: Callable[[str], None]) -> Outcome | None:
@@ -160,14 +183,17 @@ def _review(walk: Walk, ask: Callable[[str], str], say: Callable[[str], None]) -
         say(f"\nStep {len(STEPS)} of {len(STEPS)}: Review\n")
         for line in review_lines(seen):
             say(line)
-        default = "1" if seen.can_start else "3"
+        wrong = faults(seen)
+        for line in fault_lines(wrong):
+            say(line)
+        default = "3" if wrong else "1"
         for number, action in enumerate(ACTIONS, start=1):
             say(f"  {number}. {action}")
         match ask(f"What now [{default}]: ").strip() or default:
-            case "1" if seen.can_start:
+            case "1" if not wrong:
                 return Outcome("start", walk.draft)
             case "1":
-                say("! It cannot be started yet; what is wrong stands at the top of the review.")
+                say("! It cannot be started yet; what is wrong stands above the menu.")
             case "2":
                 if path := _path(walk.draft, ask, say):
                     return Outcome("save", walk.draft, path)

@@ -10,6 +10,7 @@ from typing import ClassVar
 from engine.events import EvaluationProgressed
 from tui_app.drawing import Line, Role, line, literal, wrap
 from tui_app.meters import clipped, clock
+from tui_app.panels.ladder import with_arrow
 from tui_app.plain import lines
 from tui_app.runs.view import RunView
 from tui_app.scrolling import Scroll
@@ -52,7 +53,7 @@ class Events:
                 moment = clock(stamped.time, seconds=width >= 60) if not number else ""
                 indent = 10 if width >= 60 else 7
                 role: Role = "bad" if text.startswith("!!") else "title" if text.startswith("==") else ""
-                body = literal(text.strip().removeprefix("== "))[:LONGEST]
+                body = literal(with_arrow(text.strip().removeprefix("== "), view.glyphs))[:LONGEST]
                 first, *rest = wrap(body, max(width - indent - 1, 8), role) or [line("")]
                 rows.append((*line((f" {moment}".ljust(indent), "dim")), *first))
                 rows += [(*line(" " * indent), *each) for each in rest]

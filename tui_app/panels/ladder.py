@@ -10,15 +10,22 @@ from itertools import groupby
 from typing import ClassVar
 
 from tui_app.drawing import Line, Role, fit, line, literal, spread, width_of, wrap
+from tui_app.glyphs import Glyphs
 from tui_app.meters import clipped, short_bytes
 from tui_app.runs.view import RungStep, RunView
 
+LADDER_LINES = ("ladder: ", "weights of step ")
 ROLES: dict[str, Role] = {"done": "good", "current": "accent", "next": "dim", "asks": "warn"}
 
 
 def spoken(name: str) -> str:
     """A rung's name for people: halve_micro_batch reads "halve micro batch"."""
     return literal(name.replace("_", " "))
+
+
+def with_arrow(text: str, glyphs: Glyphs) -> str:
+    """A line about the ladder with the arrow that its panel draws; any other line as it is."""
+    return text.replace(" -> ", f" {glyphs.arrow} ") if text.startswith(LADDER_LINES) else text
 
 
 def gathered(steps: Iterable[RungStep]) -> list[tuple[RungStep, RungStep, int]]:

@@ -9,12 +9,15 @@ from typing import ClassVar
 
 from tui_app.drawing import Line, Role, fit, line, literal
 from tui_app.meters import clipped, clock
+from tui_app.panels.ladder import with_arrow
 from tui_app.runs.phases import doing
 from tui_app.runs.view import LogLine, RunView
 from tui_app.scrolling import Scroll
 
 TIME_WIDTH = 50
 """From this width on the time stands before the message."""
+STRIP_HEIGHT = 3
+"""Up to this height only events and steps are shown, always the newest: what libraries write is read at length."""
 LOOKS: dict[str, Role] = {"step": "", "event": "strong", "output": "dim"}
 
 
@@ -49,6 +52,8 @@ class Log:
 
     def draw(self, view: RunView, width: int, height: int) -> list[Line]:
         found = self.found(view)
+        if height <= STRIP_HEIGHT and not self.wanted:
+            found = [each for each in found if each.kind != "output"]
         if not found:
             nothing = f"no line holds {literal(self.wanted)!r}; Esc ends the filter" if self.wanted else "nothing yet"
             waiting = doing(view)
@@ -58,15 +63,21 @@ class Log:
                 height,
                 view.glyphs,
             )
-        rows = found[self.scroll.window(len(found), height)]
+        if height <= STRIP_HEIGHT and not self.wanted:
+            rows = found[-height:] if height > 0 else []
+        else:
+            rows = found[self.scroll.window(len(found), height)]
         return clipped([self._row(each, width, view) for each in rows], width, height, view.glyphs)
 
     def _row(self, each: LogLine, width: int, view: RunView) -> Line:
-        role: Role = "bad" if each.text.startswith("!!") else LOOKS.get(each.kind, "")
+        is_output = each.kind == "output"
+        role: Role = "bad" if each.text.startswith("!!") and not is_output else LOOKS.get(each.kind, "")
+        text = each.text if is_output else with_arrow(each.text, view.glyphs)
         if width < TIME_WIDTH:
-            return line(fit(literal(each.text[:400]), width, ellipsis=view.glyphs.ellipsis))
+            sign = f"{view.glyphs.upcoming} " if is_output else ""
+            return line((fit(sign + literal(text[:400]), width, ellipsis=view.glyphs.ellipsis), role))
         moment = clock(each.time) or view.glyphs.upcoming.center(8)
-        return line(f" {moment}  ", (literal(each.text[:1000]), role))
+        return line(f" {moment}  ", (literal(text[:1000]), role))
 
 
 PANEL = Log

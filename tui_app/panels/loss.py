@@ -26,6 +26,7 @@ from tui_app.chart.window import Window
 from tui_app.drawing import Line, Span, fit, line, width_of, wrap
 from tui_app.meters import clipped
 from tui_app.panels.failure import failure
+from tui_app.runs.phases import doing
 from tui_app.runs.view import RunView
 
 LEAST_PANEL_WIDTH, LEAST_PANEL_HEIGHT = max(LEAST_WIDTH, 20), LEAST_HEIGHT + 1
@@ -168,12 +169,8 @@ def _waiting_text(view: RunView) -> str:
     if state.is_over or view.liveness == "dead":
         ended = "ended" if state.is_over else "died"
         return f"The run {ended} before its first step: the log and the events tell why."
-    if state.phase == "training":
-        of = f" of {state.max_steps}" if state.max_steps else ""
-        return f"No step yet: step 1{of} is being trained."
-    if state.loaded is not None:
-        return "No step yet: the model is loaded, the first step follows."
-    return "No step yet: the first is expected when the model is loaded."
+    waiting = doing(view)
+    return f"No step yet: {waiting}." if waiting else "No step yet."
 
 
 def _nothing_text(view: RunView, chart: ChartView) -> str:

@@ -21,6 +21,7 @@ TERMS: tuple[tuple[str, Role, str, tuple[str, ...]], ...] = (
 )
 """Letter, role, name, and the predicted terms it stands for; those of nobody else are the last one's."""
 BAR_WIDTH = 60
+ROOMY_WIDTH = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,13 @@ def by_letter(terms: tuple[tuple[str, int], ...]) -> list[tuple[str, Role, str, 
     return [*gathered, (letter, role, name, sum(sizes.values()))]
 
 
+def _own_word(reading: Reading, width: int) -> str:
+    """What the worker's share is called: resident memory holds the libraries, predictions do not."""
+    if reading.word == "VRAM":
+        return "M mine"
+    return "M mine (RSS, libraries too)" if width >= ROOMY_WIDTH else "M mine (RSS)"
+
+
 class Memory:
     """One row for a strip; a page with bars, terms and every prediction where there is room."""
 
@@ -99,16 +107,20 @@ class Memory:
         used, total = reading.used, reading.total
         predicted = view.state.predicted
         told = [f"peak {short_bytes(reading.peak)}"] if reading.peak is not None else []
-        told += [f"plan said {short_bytes(predicted.peak_bytes)}"] if predicted else []
-        tail = line((" · ".join(told) if view.glyphs.is_unicode else " - ".join(told), "dim"), " ")
+        is_card = reading.word == "VRAM"
+        said = "plan said" if is_card else "plan"
+        told += [f"{said} {short_bytes(predicted.peak_bytes)}"] if predicted else []
+        of = "" if is_card or not told else "tensors: "
+        mine_word = "mine" if is_card else "RSS"
+        tail = line((of + (" · " if view.glyphs.is_unicode else " - ").join(told), "dim"), " ")
         if used is None or total is None:
-            mine = f"mine {short_bytes(reading.mine)}   " if reading.mine is not None else ""
+            mine = f"{mine_word} {short_bytes(reading.mine)}   " if reading.mine is not None else ""
             nothing = "no reading yet" if not (told or mine) else ""
             return (*line(" ", (reading.word, "strong"), f" {mine}{nothing}"), *tail)
         head = line(" ", (reading.word, "strong"), f" {short_bytes(used, unit=False)}/{short_bytes(total)} ")
-        own = line(f" mine {short_bytes(reading.mine)} ", "") if reading.mine is not None else ()
+        own = line(f" {mine_word} {short_bytes(reading.mine)} ", "") if reading.mine is not None else ()
         if told and width_of(head) + width_of(own) + width_of(tail) + 1 > width:
-            tail = line((told[0], "dim"), " ")
+            tail = line((of + told[0], "dim"), " ")
         room = width - width_of(head) - width_of(own) - width_of(tail) - 1
         drawn = bar(used / total, min(room, 40), view.glyphs) if room >= 8 else ()
         return (*head, *drawn, *own, *line(" "), *tail)
@@ -117,7 +129,7 @@ class Memory:
         if reading.used is None or reading.total is None:
             if reading.mine is None:
                 return [line(" ", (f"no reading of {reading.word} yet", "dim"))]
-            return [line(" ", ("resident memory of the worker ", "dim"), (short_bytes(reading.mine), "strong"))]
+            return [line(" ", ("RSS of the worker, libraries too ", "dim"), (short_bytes(reading.mine), "strong"))]
         free = max(reading.total - reading.used, 0)
         head = line(
             " ",
@@ -127,7 +139,7 @@ class Memory:
         parts: list[tuple[str, Role, float]] = []
         legend: list[tuple[str, str, Role]] = []
         if reading.mine is not None and reading.others is not None:
-            word = "M mine" if reading.word == "VRAM" else "M mine (RSS)"
+            word = _own_word(reading, width)
             parts = [("M", "weights", reading.mine), (":", "others", reading.others)]
             legend = [(word, short_bytes(reading.mine), ""), (": others", short_bytes(reading.others), "")]
         else:
@@ -165,7 +177,7 @@ class Memory:
         ]
         if peaks:
             word, size, role = peaks[0]
-            peaks[0] = (f"peak: {word}", size, role)
+            peaks[0] = (f"peak: {word}" if reading.word == "VRAM" else f"tensors: {word}", size, role)
         drawn = [(*line(" "), *row) for row in labelled(peaks, width - 1)]
         pairs: list[tuple[str, str, Role]] = [
             (word, short_bytes(size), "")

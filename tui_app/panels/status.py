@@ -19,18 +19,20 @@ WARNING_SECONDS = 120.0
 """How long a warning stays in this row."""
 
 
-def told(view: RunView) -> list[tuple[str, Role]]:
-    """What there is to say, the most pressing first."""
+def told(view: RunView, opened: str = "") -> list[tuple[str, Role]]:
+    """What there is to say, the most pressing first. `opened` is the panel that is read: nobody is sent there."""
+    at_result = opened == "result"
     state, found = view.state, list[tuple[str, Role]]()
     if view.loading is not None:
         found.append((f"reading the run's history: {view.loading:.0%}", "accent"))
     if isinstance(state.final, ev.RunFailed):
         first = literal(state.final.happened).partition(": ")[0].rstrip(".")
-        found.append((f"{view.glyphs.warning} {first}   8 tells why", "bad"))
+        found.append((f"{view.glyphs.warning} {first}{'' if at_result else '   8 tells why'}", "bad"))
     elif isinstance(state.final, ev.RunStopped):
         found.append((f"stopped; kept: {literal(state.final.kept)}   R resumes", "warn"))
     elif state.final is not None:
-        found.append((f"{view.glyphs.done} the result was checked   8 shows it, and what comes next", "good"))
+        where = "" if at_result else "   8 shows it, and what comes next"
+        found.append((f"{view.glyphs.done} the result was checked{where}", "good"))
     elif view.liveness == "dead":
         kept = f"the checkpoint of step {state.checkpoint.step} is kept" if state.checkpoint else "no checkpoint yet"
         found.append((f"{view.glyphs.warning} its supervisor is gone; {kept}   R resumes", "bad"))
@@ -77,8 +79,12 @@ class Status:
     NAME: ClassVar[str] = "status"
     TITLE: ClassVar[str] = "Now"
 
+    def __init__(self) -> None:
+        self.opened = ""
+        """Name of the panel that is read."""
+
     def draw(self, view: RunView, width: int, height: int) -> list[Line]:
-        return clipped([line(" ", (text, role)) for text, role in told(view)], width, height, view.glyphs)
+        return clipped([line(" ", (text, role)) for text, role in told(view, self.opened)], width, height, view.glyphs)
 
 
 PANEL = Status

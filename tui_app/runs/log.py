@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 from engine import events as ev
@@ -23,6 +24,8 @@ BEHIND_BYTES = 4 * TAIL_BYTES
 """Of a file that grows faster than it can be shown; beyond that its middle is left out, and said to be."""
 REPEATED = ("{'loss': ", "{'eval_loss': ", "{'train_runtime': ")
 """Beginnings of what the trainer prints at a step; the events say the same."""
+BEGINNINGS = (ev.StageStarted, ev.AttemptStarted)
+"""Events with which a worker begins, and a log file."""
 MAX_LINE_CHARACTERS = 2_000
 """Of a line without an end; the rest is cut off."""
 
@@ -110,9 +113,19 @@ class RunLog:
             self._lines.append(LogLine(None, text, "output"))
             self._shown = None
 
-    def clear(self) -> None:
-        """Forget the events' lines, before they are told again from the beginning."""
-        self._lines = deque((each for each in self._lines if each.kind == "output"), maxlen=MAX_LINES)
+    def tell(self, history: Iterable[Stamped]) -> None:
+        """Begin again with this history, oldest first, and what the log file holds.
+
+        No time is known of the file's lines; they stand behind the event with which its worker began.
+        """
+        self.look()
+        output = [each for each in self._lines if each.kind == "output"]
+        self._lines.clear()
+        newest = deque(history, maxlen=MAX_LINES)
+        began = max((at for at, each in enumerate(newest) if isinstance(each.event, BEGINNINGS)), default=-1)
+        self.add(islice(newest, began + 1))
+        self._lines.extend(output)
+        self.add(islice(newest, began + 1, None))
         self._shown = None
 
     def lines(self) -> tuple[LogLine, ...]:

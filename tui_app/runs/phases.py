@@ -28,6 +28,10 @@ def phase_of(view: RunView) -> Phase:
         return Phase("DIED", glyphs.impossible, "bad")
     if not state.is_over and view.liveness != "alive":
         return Phase("UNKNOWN", glyphs.asks, "warn")
+    if view.is_stopping and not state.is_over:
+        return Phase("STOPPING", glyphs.running, "warn")
+    if view.is_pausing and state.phase == "training":
+        return Phase("PAUSING", glyphs.running, "warn")
     if state.phase == "training" and state.last_step is None:
         return Phase("LOADING", glyphs.running, "accent")
     known: dict[str, Phase] = {
@@ -78,7 +82,7 @@ def _preparing(view: RunView) -> str:
         return f"the model is being looked for and prepared{_for(since(view, ev.StageStarted))}"
     if view.state.data is None:
         return f"rows are being read, split and tokenized{_for(since(view, ev.ModelReady))}"
-    return "rows and model are ready"
+    return f"rows and model are ready; training is being set up{_for(since(view, ev.DataReady))}"
 
 
 def _before_steps(view: RunView) -> str:
@@ -98,6 +102,10 @@ def _before_steps(view: RunView) -> str:
             return f"attempt {event.attempt}: the model is being loaded{waited}"
         if isinstance(event, ev.OomHit | ev.AttemptEnded | ev.RungTaken):
             return f"the ladder looks for a plan that fits{waited}"
+        if isinstance(event, ev.MemoryPredicted):
+            if event.verdict == "will not fit":
+                return f"the ladder looks for a plan that fits{waited}"
+            return f"memory is predicted; the worker is being started{waited}"
         if isinstance(event, ev.StageStarted):
             return f"memory is being predicted{waited}"
     return "training begins"

@@ -92,4 +92,8 @@ class RunView:
     """What keeps this viewer from seeing all of the run, for example a plan file that cannot be read."""
     is_readonly: bool = False
     sent: tuple[SentCommand, ...] = ()
+    is_stopping: bool = False
+    """Whether a stop was asked for that has not taken effect."""
+    is_pausing: bool = False
+    """Whether the run is paused or about to be."""
     glyphs: Glyphs = field(default=UNICODE)

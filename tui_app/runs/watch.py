@@ -59,8 +59,7 @@ class RunWatch:
             state = fold(state, stamped)
             trace.add(stamped)
         self.state, self.trace = state, trace
-        self.log.look()
-        self.log.add(seen)
+        self.log.tell(seen)
         self._look_whether_alive()
 
     def gather(self, budget_seconds: float = SLICE_SECONDS) -> bool:
@@ -74,9 +73,7 @@ class RunWatch:
             self.loading = share if share < 1 else None
             if self.loading is None:  # the whole history takes the place of the glimpse
                 self.state, self.trace = self._whole_state, self._whole_trace
-                self.log.clear()
-                self.log.look()
-                self.log.add(self.trace.recent_steps)
+                self.log.tell(self.trace.recent_steps)
         else:
             self.state = self._whole_state
             self.log.look()
@@ -115,6 +112,8 @@ class RunWatch:
             problem="; ".join((*self._reader.problems, *((found.problem,) if found.problem else ()))),
             is_readonly=self.is_readonly,
             sent=tuple(self._sent.values()),
+            is_stopping=self.is_stopping,
+            is_pausing=self.is_pausing,
             glyphs=self.glyphs,
         )
 

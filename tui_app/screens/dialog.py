@@ -40,9 +40,11 @@ class Confirm(ModalScreen[bool]):
     """
     BINDINGS: ClassVar = bindings(KEYS)
 
-    def __init__(self, title: str, text: str, *, yes: str = "Yes", no: str = "No") -> None:
+    def __init__(self, title: str, text: str, *, yes: str = "Yes", no: str = "No", is_harmless: bool = False) -> None:
+        """`is_harmless`: yes loses nothing and is what most want, so it has the focus."""
         super().__init__()
         self._title, self._text, self._yes, self._no = title, text, yes, no
+        self._first = "#yes" if is_harmless else "#no"
 
     def compose(self) -> ComposeResult:
         with Vertical():
@@ -53,7 +55,7 @@ class Confirm(ModalScreen[bool]):
                 yield Button(Content(f"[ {literal(self._yes)} (y) ]"), id="yes", compact=True)
 
     def on_mount(self) -> None:
-        self.query_one("#no", Button).focus()
+        self.query_one(self._first, Button).focus()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         self.dismiss(event.button.id == "yes")

@@ -15,7 +15,7 @@ from textual.containers import Container, Vertical
 from textual.timer import Timer
 from textual.widgets import Input
 
-from engine.events import RunFailed
+from engine.events import Event, RunFailed
 from engine.run_dir import RunDir
 from tui_app.glyphs import UNICODE, Glyphs
 from tui_app.keys import Key, bindings
@@ -23,6 +23,7 @@ from tui_app.looks import Looks
 from tui_app.panels import Panel, all_panels
 from tui_app.panels.log import Log
 from tui_app.panels.loss import LossPanel
+from tui_app.panels.status import Status
 from tui_app.runs.phases import is_over
 from tui_app.runs.watch import RunWatch
 from tui_app.screens.live_keys import GLOSSARY, KEYS, PANELS
@@ -33,6 +34,7 @@ from tui_app.scrolling import Scroll
 from tui_app.widgets.footer import KeyFooter
 from tui_app.widgets.line_view import LineView
 from tui_app.widgets.panel_view import PanelView
+from tui_app.widgets.plain_input import PlainInput
 
 LOCAL_SECONDS, REMOTE_SECONDS, BLURRED_SECONDS = 0.25, 0.5, 5.0
 FIGURES_SECONDS = 1.0
@@ -63,6 +65,8 @@ class LiveScreen(SteeringPage):
         self.seconds_to_next_look = 0.0
         self._figures_due = 0.0
         self._is_studying = self._was_over = False
+        self._explained: Event | None = None
+        """The failure that brought up its panel."""
 
     def compose(self) -> ComposeResult:
         yield PanelView(self.panels["header"], id="header", titled=False)
@@ -76,7 +80,9 @@ class LiveScreen(SteeringPage):
             yield PanelView(self.panels["log"], id="first", number=PANELS.index("log") + 1)
             yield PanelView(self.panels["events"], id="second", number=PANELS.index("events") + 1)
         yield PanelView(self.panels["status"], id="status", titled=False)
-        yield Input(placeholder="only lines with this text; Enter keeps it, Esc ends it", id="filter", compact=True)
+        yield PlainInput(
+            placeholder="only lines with this text; Enter keeps it, Esc ends it", id="filter", compact=True
+        )
         yield KeyFooter(KEYS)
 
     @property
@@ -145,10 +151,12 @@ class LiveScreen(SteeringPage):
         over, self._was_over = is_over(self._view), self._was_over
         if over and not self._was_over:
             self._figures_due = 0.0
-            if isinstance(self._view.state.final, RunFailed) and not self._is_chosen and self.viewer.loading is None:
-                self.active = "result"
-                self._changed()
         self._was_over = over
+        final = self._view.state.final
+        is_new_failure = isinstance(final, RunFailed) and final != self._explained
+        if is_new_failure and not self._is_chosen and self.viewer.loading is None:
+            self._explained, self.active = final, "result"
+            self._changed()
         if now >= self._figures_due or is_behind or now < self._figures_due - FIGURES_SECONDS:
             self._figures_due = now + FIGURES_SECONDS - 0.05
             self.paint()
@@ -158,6 +166,9 @@ class LiveScreen(SteeringPage):
     def paint(self) -> None:
         """Draw every panel that is seen."""
         view = self._view = self.viewer.view()
+        status = self.panels["status"]
+        assert isinstance(status, Status)
+        status.opened = self.active
         for place in self.query(PanelView):
             place.paint(view, is_active=place.panel is self.panels[self.active])
         tabs = self.query_one("#tabs", LineView)

@@ -29,6 +29,7 @@ from tui_app.screens.showing import show
 from tui_app.widgets.crumbs import Crumbs
 from tui_app.widgets.footer import KeyFooter
 from tui_app.widgets.line_view import LineView
+from tui_app.widgets.plain_input import PlainInput
 from tui_app.widgets.run_list import RunList
 
 if TYPE_CHECKING:
@@ -100,7 +101,9 @@ class RunsPage(Page[None]):
         yield RunList(id="list")
         yield LineView(id="detail")
         yield KeyFooter()
-        yield Input(placeholder="words in name, recipe, state, host; Enter keeps, Esc drops", id="words", compact=True)
+        yield PlainInput(
+            placeholder="words in name, recipe, state, host; Enter keeps, Esc drops", id="words", compact=True
+        )
 
     def on_mount(self) -> None:
         self.listing.focus()

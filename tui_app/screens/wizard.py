@@ -22,7 +22,7 @@ from tui_app.screens.fault import FaultDialog
 from tui_app.screens.showing import show
 from tui_app.screens.wizard_desk import Desk, Seen, look
 from tui_app.screens.wizard_frame import WizardFrame
-from tui_app.screens.wizard_page import StepPage, needed_by
+from tui_app.screens.wizard_page import AdvancedHeading, StepPage, needed_by
 from tui_app.screens.wizard_pages import page_for
 from tui_app.steps import draft_file
 from tui_app.steps.answering import SAFE_START, refreshed
@@ -80,21 +80,23 @@ class WizardScreen(WizardFrame):
         await self._show(0)
         self.call_after_refresh(self.look_again)
         if self._saved is not None and self._saved.draft is not None:
-            self._offer(self._saved.draft, self._saved.age_seconds)
+            self._offer(self._saved.draft, self._saved.age_seconds, self._saved.place)
         elif self._saved is not None and self._saved.note:
             self.app.notify(self._saved.note, markup=False, severity="warning")
 
-    def _offer(self, draft: Draft, age_seconds: float) -> None:
+    def _offer(self, draft: Draft, age_seconds: float, place: int) -> None:
         """Ask whether to go on with a draft of earlier; leaving it alone keeps it until a step is taken."""
         model = draft.typed("model.name_or_path") or f"preset {draft.base}"
         title = f"Go on with your draft of {age(age_seconds)} ago?"
-        question = Confirm(title, f"Model: {model}", yes="Go on with it", no="Start anew")
-        self.app.push_screen(question, lambda is_wanted: self._take(draft) if is_wanted else None)
+        question = Confirm(title, f"Model: {model}", yes="Go on with it", no="Start anew", is_harmless=True)
+        self.app.push_screen(question, lambda is_wanted: self._take(draft, place) if is_wanted else None)
 
-    def _take(self, draft: Draft) -> None:
+    def _take(self, draft: Draft, place: int) -> None:
+        """Go on with a draft at the step that was left."""
         self.desk.draft, self.desk.is_fresh = refreshed(draft, self.desk.surroundings), False
-        self.page.sync()
-        self.look_soon()
+        place = min(place, len(STEPS) - 1)
+        self.done |= set(range(place))
+        self.call_later(self._show, place)
 
     async def _show(self, place: int) -> None:
         """Put the page of a step in the middle."""
@@ -200,7 +202,8 @@ class WizardScreen(WizardFrame):
     def on_field_row_edited(self, event: FieldRow.Edited) -> None:
         """While typing, good values count at once; faults and an emptied field wait until the field is left."""
         name = event.row.question.name
-        if event.text.strip() and not self.desk.draft.problem(name, event.text):
+        is_late = event.text != event.row.value
+        if event.text.strip() and not is_late and not self.desk.draft.problem(name, event.text):
             self.give(name, event.text)
 
     def on_field_row_given(self, event: FieldRow.Given) -> None:
@@ -217,7 +220,7 @@ class WizardScreen(WizardFrame):
             return
         self.done.add(self.place)
         self.desk.is_fresh = False
-        self.keep()
+        self.keep(min(self.place + 1, len(STEPS) - 1))
         if self.place + 1 < len(STEPS):
             await self._show(self.place + 1)
         else:
@@ -225,14 +228,14 @@ class WizardScreen(WizardFrame):
 
     def action_back(self) -> None:
         if self.place:
-            self.keep()
+            self.keep(self.place - 1)
             self.call_later(self._show, self.place - 1)
         else:
             self.action_leave()
 
     async def action_go(self, place: int) -> None:
         if place != self.place:
-            self.keep()
+            self.keep(place)
             await self._show(place)
 
     async def go_to_field(self, step: int, name: str) -> None:
@@ -245,10 +248,10 @@ class WizardScreen(WizardFrame):
     async def action_advanced(self) -> None:
         self.desk.shows_advanced = not self.desk.shows_advanced
         await self._show(self.place)
-        if self.desk.shows_advanced:
-            first = next((each for each in self.page.questions(is_advanced=True)), None)
-            if first is not None:
-                self.page.focus_on(first.name)
+        heading = self.page.query_one(AdvancedHeading)
+        if self.desk.shows_advanced and self.page.questions(is_advanced=True):
+            heading.focus(scroll_visible=False)
+            self.page.call_after_refresh(self.page.scroll_to_widget, heading, animate=False, top=True)
 
     def action_scroll(self, pages: int) -> None:
         page = self.page
@@ -272,12 +275,12 @@ class WizardScreen(WizardFrame):
             draft_file.drop()
             self.app.exit(0)
 
-    def keep(self) -> None:
-        """Save the draft so that it can be gone on with."""
+    def keep(self, place: int | None = None) -> None:
+        """Save the draft so that it can be gone on with, at `place`: where one is."""
         if self.desk.is_fresh:
             return
         try:
-            draft_file.save(self.desk.draft)
+            draft_file.save(self.desk.draft, self.place if place is None else place)
         except RunDirError as fault:
             if fault.happened != self._not_kept:  # said once, not at every step
                 self.app.notify(f"{fault.happened} {fault.means}", markup=False, severity="warning")

@@ -35,7 +35,7 @@ KEYS = (
     Key("f", "format", "format", "To the field that says how rows are read."),
 )
 
-WHAT_THEN = "Say below which column is which, or name the format (f), or put the columns into words with a template."
+WHAT_THEN = "Say below which column is which, or name the format{key}, or put the columns into words with a template."
 
 
 def raw_of(found: Prospect) -> RawRows | None:
@@ -65,6 +65,8 @@ class DataPage(StepPage):
         self.fault: FinetuiError | None = None
         self.row = 0
         self.is_reading = False
+        self._is_remapped = False
+        """Whether columns were given other parts since the rows were last understood or refused."""
         self._reader: RowPreviewing | None = None
         self._read_for: Any = None
 
@@ -88,7 +90,7 @@ class DataPage(StepPage):
         if found is not None and wanted != self._read_for:
             self._read_for = wanted
             self._stop()
-            self.preview, self.row, self.is_reading = None, 0, True
+            self.preview, self.fault, self.row, self.is_reading = None, None, 0, True
             self._read(found)
 
     @work(thread=True, exclusive=True, group="rows", exit_on_error=False)
@@ -127,10 +129,14 @@ class DataPage(StepPage):
         from tui_app.steps.resolving import as_text
 
         event.stop()
+        before = self.desk.draft
         self.wizard.give("data.columns", as_text(event.columns) if event.columns else "")
+        self._is_remapped = self.desk.draft != before
+        self.sync()
 
     def _told(self, preview: RowPreview | None, fault: FinetuiError | None, is_reading: bool) -> None:
         self.preview, self.fault, self.is_reading = preview or self.preview, fault, is_reading
+        self._is_remapped = self._is_remapped and not self.desk.is_current
         if self.is_mounted:
             self.sync()
 
@@ -138,6 +144,9 @@ class DataPage(StepPage):
         if self._reader is not None:
             self._reader.cancel()
             self._reader = None
+
+    def on_descendant_focus(self) -> None:
+        self.query_one("#receipt", DrawnView).redraw()  # it names a key only where that is no text
 
     def on_unmount(self) -> None:
         self._stop()
@@ -147,12 +156,21 @@ class DataPage(StepPage):
     def _receipt(self, width: int) -> Sequence[Line]:
         """The format with its reason, then the counts."""
         review = self.desk.review
-        if missing := missing_told(self.desk.draft, width):
+        if missing := missing_told(self.desk.draft, width, here="3"):
             return missing
-        if review is not None and self.desk.is_current and (review.fault or review.problems):
+        is_refused = review is not None and self.desk.is_current and (review.fault or review.problems)
+        mapping = self.query_one(ColumnMapping)
+        if mapping.lacking and self.preview is None and (self.fault or self._is_remapped):
+            own = ", ".join(mapping.columns)
+            parts = f"{' and '.join(mapping.lacking)} {'are' if len(mapping.lacking) > 1 else 'is'} still missing"
+            return wrap(literal(f"{parts}: choose a column for it below. The file has {own}."), width, "warn")
+        if self._is_remapped and not is_refused:
+            return [line(("reading the rows with the new columns…", "dim"))]
+        if review is not None and is_refused:
             return fault_told(review.fault or "\n".join(str(each) for each in review.problems), width)
-        if self.fault is not None and self.query_one(ColumnMapping).display:
-            return [*fault_told(self.fault.happened, width), *wrap(WHAT_THEN, width)]
+        if self.fault is not None and mapping.display:
+            what_then = WHAT_THEN.format(key="" if self.wizard.is_typing else " (f)")
+            return [*fault_told(self.fault.happened, width), *wrap(what_then, width)]
         if self.fault is not None:
             return fault_told(str(self.fault), width)
         preview = self.preview

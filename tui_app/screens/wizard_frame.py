@@ -12,10 +12,11 @@ from typing import ClassVar
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal
+from textual.widgets import Input
 
 from tui_app.drawing import Line, fit, line, literal, spread, wrap
 from tui_app.glyphs import UNICODE, Glyphs
-from tui_app.keys import Key, bindings
+from tui_app.keys import HELP, HELP_WHILE_TYPING, Key, bindings
 from tui_app.screens.page import Page
 from tui_app.screens.wizard_desk import Desk
 from tui_app.screens.wizard_page import StepPage
@@ -41,6 +42,7 @@ KEYS = (
         Key(f"{place},ctrl+{place}", f"go({place - 1})", f"step {place}", f"Go to step {place}.", shown=str(place))
         for place in range(1, 6)
     ),
+    Key("ctrl+g", "help", "help", "Help on the field, also while a text is typed; so does F1.", shown="^g"),
     Key("D", "forget", "forget the draft", "Leave, and forget what was filled in."),
     Key("q", "leave", "leave", "Leave; the draft is kept and offered again."),
 )
@@ -89,6 +91,11 @@ class WizardFrame(Page[int]):
     def page(self) -> StepPage:
         return self.query_one(StepPage)
 
+    @property
+    def is_typing(self) -> bool:
+        """Whether a letter becomes text where the keyboard is."""
+        return isinstance(self.focused, Input) and getattr(self.focused, "takes_letters", True)
+
     def say(self, text: str, role: str = "") -> None:
         """One sentence in the line above the footer, until something else happens."""
         self.notice = (text, role)
@@ -116,7 +123,10 @@ class WizardFrame(Page[int]):
         self.foot_changed()
         first, *rest = KEYS
         renamed = Key(first.keys, first.action, self.page.NEXT, first.help, first.shown, first.footer)
-        self.query_one(KeyFooter).offer((renamed, *rest[:1], *self.page.KEYS, *rest[1:]))
+        keys = (renamed, *rest[:1], *self.page.KEYS, *rest[1:])
+        if self.is_typing:
+            keys = tuple(key for key in keys if len(key.keys.split(",")[0]) > 1)
+        self.query_one(KeyFooter).offer(keys, help_key=HELP_WHILE_TYPING if self.is_typing else HELP)
 
     def _foot_lines(self, width: int) -> Sequence[Line]:
         """The help of the focused field; what is wrong, or is being waited for, takes its second line."""

@@ -63,4 +63,8 @@ class MethodPage(StepPage):
         late = () if self.desk.is_current else line(("   working it out…", "dim"))
         head = fit_line((*headline(memory, self.glyphs), *late), width)
         told = [head, bar(memory, width), *legend(memory, width)]
-        return [*told, line(("Time, about: ", "dim"), literal(seen.time.short()))] if seen.time else told
+        if seen.time is None:
+            return told
+        is_known = seen.time.high_seconds is not None
+        time = seen.time.short() if is_known else f"not known until the rows are counted ({seen.time.short()})"
+        return [*told, fit_line(line(("Time, about: ", "dim"), literal(time)), width)]

@@ -73,8 +73,11 @@ class ModelPage(StepPage):
             self.app.push_screen(FaultDialog.of(fault))
 
 
-def missing_told(draft: Draft, width: int) -> list[Line]:
-    """What has to be named before anything can be worked out, and where; nothing where it is all there."""
+def missing_told(draft: Draft, width: int, here: str = "") -> list[Line]:
+    """What has to be named before anything can be worked out, and where; nothing where it is all there.
+
+    `here` is the key of the step that says so.
+    """
     missing = [
         (key, what)
         for key, what, field in (("2", "model", "model.name_or_path"), ("3", "rows", "data.dataset"))
@@ -82,6 +85,9 @@ def missing_told(draft: Draft, width: int) -> list[Line]:
     ]
     told: list[Line] = []
     for key, what in missing:
+        if key == here:
+            told.append(line((f"No {what} named yet.  ", "warn"), f"Choose {what} above."))
+            continue
         told.append(line((f"No {what} named yet.  ", "warn"), (key, "key"), f" goes to the step that asks for {what}."))
     return [*told, *wrap("Memory and time are worked out once both are named.", width, "dim")] if told else []
 

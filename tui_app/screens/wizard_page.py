@@ -5,10 +5,11 @@ A step's own module subclasses `StepPage` and draws those lines. Not here: going
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widget import Widget
 
@@ -34,6 +35,25 @@ HIGH = 32
 def needed_by(step: Step, desk: Desk) -> frozenset[str]:
     """Advanced questions that the draft cannot do without an answer to."""
     return frozenset(each.name for each in step.questions if each.is_advanced and each.is_needed(desk.draft))
+
+
+class AdvancedHeading(DrawnView):
+    """The line over the advanced fields. While they are shown the keyboard can rest on it: no key is text there."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "app.focus_next", "next field", show=False),
+        Binding("up", "app.focus_previous", "previous field", show=False),
+    ]
+
+    def __init__(self, draw: Callable[[int], Sequence[Line]], *, is_open: bool) -> None:
+        super().__init__(draw, classes="heading", id="advanced")
+        self.can_focus = is_open
+
+    def on_focus(self) -> None:
+        self.redraw()
+
+    def on_blur(self) -> None:
+        self.redraw()
 
 
 class StepPage(VerticalScroll, can_focus=False):
@@ -95,7 +115,7 @@ class StepPage(VerticalScroll, can_focus=False):
 
     def advanced_part(self) -> Iterator[Widget]:
         """The line that tells of hidden fields, and these where they are shown."""
-        yield DrawnView(self._advanced_heading, classes="heading", id="advanced")
+        yield AdvancedHeading(self._advanced_heading, is_open=self.desk.shows_advanced)
         if self.desk.shows_advanced:
             for question in self.questions(is_advanced=True):
                 yield from self.field_of(question)
@@ -114,7 +134,9 @@ class StepPage(VerticalScroll, can_focus=False):
         changed = sum(self.desk.draft.typed(each.name) is not None for each in hidden)
         note = f" ({changed} set by you)" if changed else ""
         if self.desk.shows_advanced:
-            return [line((f"Advanced{note}", "title"), ("   e", "key"), (" hides them", "dim"))]
+            is_here = self.query_one(AdvancedHeading).has_focus
+            pointer = f"{self.glyphs.pointer} " if is_here else ""
+            return [line((pointer, "key"), (f"Advanced{note}", "title"), ("   e", "key"), (" hides them", "dim"))]
         what = f"{len(hidden)} advanced field{'s' if len(hidden) > 1 else ''}{note}"
         return [fit_line(line(("e", "key"), (f" shows {what}", "dim")), width)]
 

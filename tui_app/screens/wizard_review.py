@@ -184,6 +184,9 @@ class ReviewPage(StepPage):
     def action_why(self) -> None:
         self.shows_why = not self.shows_why
         self.below_view.redraw()
+        self.below_view.refresh(layout=True)
+        if self.shows_why:  # memory comes first in it
+            self.call_after_refresh(self.scroll_to_widget, self.below_view, animate=False, top=True)
 
     def action_fix(self) -> None:
         """To the field of the first fault; what has no field is said."""

@@ -37,7 +37,15 @@ def answered(draft: Draft, name: str, text: str, surroundings: Surroundings) -> 
     without = refreshed(draft.without(name), surroundings)
     if name != PRESET and text == without.value(name):
         return without
+    if not text and _has_default(name):  # an emptied field is none that somebody has set to the default
+        return without
     return refreshed(draft.with_answer(name, text), surroundings)
+
+
+def _has_default(name: str) -> bool:
+    from tui_app.steps.resolving import default
+
+    return default(name) is not None
 
 
 def refreshed(draft: Draft, surroundings: Surroundings) -> Draft:

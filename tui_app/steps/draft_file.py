@@ -22,21 +22,26 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What was found: a draft and how many seconds ago it was saved, or a note on why there is none."""
+    """What was found: a draft and how many seconds ago it was saved, or a note on why there is none.
+
+    `place` is the step that was left, 0 the first.
+    """
 
     draft: Draft | None
     age_seconds: float
     note: str = ""
+    place: int = 0
 
 
 def draft_path() -> Path:
     return finetui_home() / "draft.json"
 
 
-def save(draft: Draft) -> None:
-    """Keep a draft. Raises RunDirError when the disk refuses it."""
+def save(draft: Draft, place: int = 0) -> None:
+    """Keep a draft and the step one is at. Raises RunDirError when the disk refuses it."""
     path = draft_path()
-    values = {"version": VERSION, "base": draft.base, "answers": [list(answer) for answer in draft.answers]}
+    answers = [list(answer) for answer in draft.answers]
+    values = {"version": VERSION, "base": draft.base, "answers": answers, "place": place}
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as fault:
@@ -63,7 +68,8 @@ def saved_draft() -> Saved | None:
         version = values.get("version") if isinstance(values, dict) else None
         other = f"it was written by another version of finetui ({version})" if version != VERSION else "it is damaged"
         return Saved(None, 0.0, _set_aside(path, other))
-    return Saved(draft, age)
+    place = values.get("place")
+    return Saved(draft, age, place=place if type(place) is int and place > 0 else 0)
 
 
 def drop() -> None:

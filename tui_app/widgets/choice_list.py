@@ -78,6 +78,8 @@ class ChoiceList(DrawnView, can_focus=True):
         self.choices: tuple[Choice, ...] = ()
         self.chosen = ""
         self.pointed = 0
+        self._is_moved = False
+        """Whether the person took the pointer off the chosen one."""
         self._tells, self._most = tells, most
 
     @property
@@ -89,9 +91,9 @@ class ChoiceList(DrawnView, can_focus=True):
         return self.choices[self.pointed] if self.choices else None
 
     def offer(self, choices: Sequence[Choice], chosen: str) -> None:
-        """Show these; the pointer stays on the choice it was on, or goes to the chosen one."""
+        """Show these; the pointer stays where the person took it, and is on the chosen one else."""
         before = self.pointed_choice
-        wanted = before.value if before and self.has_focus else chosen
+        wanted = before.value if before and self.has_focus and self._is_moved else chosen
         self.choices, self.chosen = tuple(choices), chosen
         places = {choice.value: place for place, choice in enumerate(self.choices)}
         self.pointed = places.get(wanted, places.get(chosen, 0))
@@ -162,14 +164,14 @@ class ChoiceList(DrawnView, can_focus=True):
         if choice.impossible:
             self.post_message(self.Refused(self, choice))
             return
-        self.chosen = choice.value
+        self.chosen, self._is_moved = choice.value, False
         self.redraw()
         self.post_message(self.Chosen(self, choice, goes_on=goes_on))
 
     def _point(self, place: int) -> None:
         if not self.choices or place == self.pointed:
             return
-        self.pointed = place
+        self.pointed, self._is_moved = place, True
         self.redraw()
         self._follow()
         self.post_message(self.Looked(self, self.choices[place]))
@@ -185,6 +187,7 @@ class ChoiceList(DrawnView, can_focus=True):
         self.redraw()
 
     def on_blur(self) -> None:
+        self._is_moved = False
         self.redraw()
 
     def on_click(self, event: events.Click) -> None:

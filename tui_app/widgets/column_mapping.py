@@ -75,6 +75,18 @@ class ColumnMapping(Vertical):
         self._columns: dict[str, str] = {}
         self.display = False
 
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """Parts that no column is given to while others are; none where nothing was mapped yet."""
+        columns = self._raw.columns if self._raw else ()
+        left = tuple(part for part in self._parts if part not in self._columns and part not in columns)
+        return left if self._columns else ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The file's own columns."""
+        return tuple(self._raw.columns) if self._raw else ()
+
     async def offer(self, raw: RawRows, format_name: str, columns: Mapping[str, str]) -> None:
         """Show these rows and the parts of this format. Made anew only where the file or the format is another."""
         parts, before = parts_of(format_name), self._raw

@@ -18,21 +18,47 @@ from textual.widgets import Input
 
 from tui_app.drawing import Line, fit_line, line, literal, wrap
 from tui_app.glyphs import UNICODE
-from tui_app.steps.schema import Choice, Question
+from tui_app.steps.schema import Choice, Kind, Question
 from tui_app.widgets.drawn_view import DrawnView
 from tui_app.widgets.plain_input import PlainInput
 
-LABEL_WIDTH = 24
-VALUE_WIDTH = 20
+LABEL_WIDTH = 29
+NUMBERS = {"integer": "+-_", "number": "+-_."}
+"""Kinds of question that take no letters, with what they take besides digits; an exponent's e apart."""
 
 
 class FieldInput(PlainInput):
-    """A compact `Input`; up and down go to the neighbouring fields."""
+    """A compact `Input`; up and down go to the neighbouring fields. What cannot belong to a number is a key."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down", "app.focus_next", "next field", show=False),
-        Binding("up", "app.focus_previous", "previous field", show=False),
+        Binding("down", "app.focus_next", "next field", show=False, priority=True),
+        Binding("up", "app.focus_previous", "previous field", show=False, priority=True),
     ]
+
+    def __init__(self, value: str, kind: Kind) -> None:
+        super().__init__(value, compact=True, select_on_focus=True)
+        self._kind = kind
+
+    @property
+    def takes_letters(self) -> bool:
+        return self._kind not in NUMBERS
+
+    def is_typed(self, character: str) -> bool:
+        """Whether a character becomes text here; the page's key otherwise."""
+        start, end = sorted(self.selection)
+        if self.takes_letters:  # a question mark over a value that nobody has touched asks for help
+            return character != "?" or bool(self.value[:start] + self.value[end:])
+        if character in "eE":
+            return self._kind == "number" and self.value[:start][-1:].isdigit() and "e" not in self.value.lower()
+        return character.isdigit() or character in NUMBERS[self._kind]
+
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        """Textual offers no binding whose key a field says that it takes."""
+        return super().check_consume_key(key, character) and self.is_typed(character or "")
+
+    async def _on_key(self, event: events.Key) -> None:
+        if event.is_printable and event.character and not self.is_typed(event.character):
+            await self.be_a_key(event)
 
 
 class Turning(DrawnView, can_focus=True):
@@ -89,7 +115,7 @@ class FieldRow(Vertical):
     DEFAULT_CSS = """
     FieldRow { height: auto; }
     FieldRow > Horizontal { height: 1; }
-    FieldRow > Horizontal > .label { width: 26; height: 1; }
+    FieldRow > Horizontal > .label { width: 29; height: 1; }
     FieldRow > Horizontal > FieldInput { width: 22; }
     FieldRow > Horizontal > Turning { width: 22; }
     FieldRow > Horizontal > .note { width: 1fr; height: 1; margin-left: 1; }
@@ -115,13 +141,15 @@ class FieldRow(Vertical):
         self.question = question
         self.note, self.fault = "", ""
         self.is_changed = False
+        self._shown = value
+        """What was put into the field last; another text there was typed."""
         self.field: Widget
         if question.kind == "yes_no" and not choices:
             choices = (Choice("true", "yes"), Choice("false", "no"))
         if choices or question.kind == "choice":
             self.field = Turning(choices, value)
         else:
-            self.field = FieldInput(value, compact=True, select_on_focus=True)
+            self.field = FieldInput(value, question.kind)
         self._label = DrawnView(self._label_lines, classes="label")
         self._note = DrawnView(self._note_lines, classes="note")
         self._fault = DrawnView(self._fault_lines, classes="fault")
@@ -140,9 +168,13 @@ class FieldRow(Vertical):
     def put(self, value: str, *, note: str = "", is_changed: bool = False) -> None:
         """Show another value and the note beside it (its reason, what it was before)."""
         if isinstance(self.field, Input):
-            if not self.field.has_focus and self.field.value != value:
+            is_being_typed = self.field.has_focus and self.field.value != self._shown
+            self._shown = value
+            if not is_being_typed and self.field.value != value:
                 with self.field.prevent(Input.Changed):
                     self.field.value = value
+                if self.field.has_focus:
+                    self.field.select_all()
         elif isinstance(self.field, Turning) and self.field.value != value:
             self.field.value = value
             self.field.redraw()
@@ -169,7 +201,7 @@ class FieldRow(Vertical):
         is_here = self.field.has_focus
         pointer = getattr(self.app, "glyphs", UNICODE).pointer if is_here else " "
         label = (literal(self.question.label), "strong" if is_here else "")
-        return [fit_line(line((pointer, "key"), (f"{mark} ", role), label), width)]  # type: ignore[arg-type]
+        return [fit_line(line((pointer, "key"), (f"{mark} ", role), label), width - 1)]  # type: ignore[arg-type]
 
     def _note_lines(self, width: int) -> list[Line]:
         return [fit_line(line((literal(self.note), "dim")), width)]
@@ -178,16 +210,20 @@ class FieldRow(Vertical):
         return wrap(literal(self.fault), width, "bad")
 
     def on_input_changed(self, event: Input.Changed) -> None:
+        """What a person types; the text that the field was made with, or that is another by now, is no edit."""
         event.stop()
-        self.post_message(self.Edited(self, event.value))
+        if event.value == self.value and (self.field.has_focus or event.value != self._shown):
+            self.post_message(self.Edited(self, event.value))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
         self.post_message(self.Given(self, event.value, goes_on=True))
 
     def on_input_blurred(self, event: Input.Blurred) -> None:
+        """Passing a field by gives nothing: what it shows may be behind by then."""
         event.stop()
-        self.post_message(self.Given(self, event.value, goes_on=False))
+        if event.value != self._shown or self.fault:
+            self.post_message(self.Given(self, event.value, goes_on=False))
 
     def on_descendant_focus(self, _event: events.DescendantFocus) -> None:
         self._label.redraw()

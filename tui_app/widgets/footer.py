@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from textual import events
 
 from tui_app.glyphs import UNICODE
-from tui_app.keys import Key, footer_line, in_ascii
+from tui_app.keys import HELP, Key, footer_line, in_ascii
 from tui_app.widgets.line_view import LineView
 
 
@@ -21,11 +21,11 @@ class KeyFooter(LineView):
 
     def __init__(self, keys: Iterable[Key] = ()) -> None:
         super().__init__(id="footer")
-        self._keys, self._refused = tuple(keys), dict[str, str]()
+        self._keys, self._refused, self._help = tuple(keys), dict[str, str](), HELP
 
-    def offer(self, keys: Iterable[Key], refused: Mapping[str, str] | None = None) -> None:
-        """Draw another table, or other keys of it grey."""
-        self._keys, self._refused = tuple(keys), dict(refused or {})
+    def offer(self, keys: Iterable[Key], refused: Mapping[str, str] | None = None, help_key: Key = HELP) -> None:
+        """Draw another table, or other keys of it grey; `help_key` where `?` would be typed."""
+        self._keys, self._refused, self._help = tuple(keys), dict(refused or {}), help_key
         self._draw()
 
     def on_mount(self) -> None:
@@ -38,4 +38,4 @@ class KeyFooter(LineView):
         if self.size.width:
             is_unicode = getattr(self.app, "glyphs", UNICODE).is_unicode
             keys = self._keys if is_unicode else in_ascii(self._keys)
-            self.show([footer_line(keys, self.size.width, self._refused)])
+            self.show([footer_line(keys, self.size.width, self._refused, self._help)])

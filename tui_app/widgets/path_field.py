@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -47,9 +48,17 @@ class PathInput(PlainInput):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "complete", "complete", show=False),
-        Binding("down", "app.focus_next", "next field", show=False),
-        Binding("up", "app.focus_previous", "previous field", show=False),
+        Binding("down", "app.focus_next", "next field", show=False, priority=True),
+        Binding("up", "app.focus_previous", "previous field", show=False, priority=True),
     ]
+
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        """Textual offers no binding whose key a field says that it takes."""
+        return super().check_consume_key(key, character) and bool(character != "?" or self.value)
+
+    async def _on_key(self, event: events.Key) -> None:
+        if event.character == "?" and not self.value:  # nothing is typed yet: it asks for help
+            await self.be_a_key(event)
 
     def action_complete(self) -> None:
         field = next(each for each in self.ancestors if isinstance(each, PathField))

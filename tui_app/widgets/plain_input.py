@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.text import Text
+from textual import events
 from textual.widgets import Input
 
 from tui_app.glyphs import UNICODE
@@ -19,6 +20,24 @@ class PlainInput(Input):
 
     def on_mount(self) -> None:
         self.max_length = self.max_length or MAX_LENGTH
+        if getattr(self.app, "is_remote", False):
+            self.cursor_blink = False  # two small frames a second for nothing, on a line that may be slow
+
+    async def _on_key(self, event: events.Key) -> None:
+        """Editing keys at once, as letters are: by way of the app they would come after letters typed behind them."""
+        own = self._bindings.key_to_bindings.get(event.key, ())
+        action = next((each.action for each in own if not each.priority and "." not in each.action), "")
+        if not event.is_printable and action:
+            event.stop()
+            event.prevent_default()
+            self._restart_blink()
+            await self.run_action(action)
+
+    async def be_a_key(self, event: events.Key) -> None:
+        """Obey a character as the page does, in place of typing it: the default that is prevented would type it."""
+        event.stop()
+        event.prevent_default()
+        self.app.call_later(self.app._check_bindings, event.key)  # not here: a key may take this field away
 
     @property
     def _value(self) -> Text:

@@ -67,3 +67,19 @@ def test_the_draft_of_an_earlier_visit_is_taken_with_enter_and_left_with_no() ->
         assert wants_line_draft("Go on?")
     with typed("n"):
         assert not wants_line_draft("Go on?")
+
+
+def test_rows_of_unknown_columns_are_told_and_the_menu_begins_at_changing_a_setting(
+    surroundings: Surroundings, tmp_path: Path
+) -> None:
+    path = tmp_path / "odd.csv"
+    path.write_text("Question,Reply\n" + "what?,that\n" * 8)
+    draft = first_draft(surroundings).with_answer("data.dataset", str(path))
+    said: list[str] = []
+    with typed(ENTER * 9 + "\x03"):
+        outcome = ask_in_lines(draft, surroundings, say=said.append)
+    told = "\n".join(said)
+    assert "! These rows cannot be read yet." in told
+    assert "The file's columns: Question, Reply." in told
+    assert "This cannot be started yet:\n! Data: the rows cannot be read." in told
+    assert outcome.action == "leave"

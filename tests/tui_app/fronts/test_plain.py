@@ -134,3 +134,48 @@ def test_in_a_dumb_terminal_not_one_escape_is_written(tmp_path: Path) -> None:
     assert b"\x1b" not in written
     assert (tmp_path / "mine.toml").is_file()
     assert b"recipe written: " in written
+
+
+def odd_rows(folder: Path) -> str:
+    """A file whose columns no format has."""
+    path = folder / "odd.csv"
+    path.write_text("Question,Reply\n" + "what?,that\n" * 8)
+    return str(path)
+
+
+def test_rows_of_unknown_columns_are_told_at_once_and_keep_the_run_from_being_started(
+    surroundings: Surroundings, tmp_path: Path
+) -> None:
+    enters = [""] * 5
+    outcome, said = talk(surroundings, "own", "bundled:smollm2-135m-instruct", odd_rows(tmp_path), *enters, "1", "", "")
+    behind_rows = said.partition("Rows []: ")[2]
+    assert "! These rows cannot be read yet." in behind_rows.partition("\nFormat\n")[0]
+    assert "The file's columns: Question, Reply." in behind_rows
+    assert '{ prompt = "Question", completion = "Reply" }' in behind_rows
+    menu = said.partition("This cannot be started yet:\n! Data: the rows cannot be read.")[2]
+    assert "What now [3]: " in menu
+    assert "! It cannot be started yet; what is wrong stands above the menu." in menu
+    assert "\nColumns [{  }]: " in menu, "changing begins at what is wrong"
+    assert outcome.action == "leave"
+
+
+def test_the_columns_that_the_example_names_make_the_rows_readable(surroundings: Surroundings, tmp_path: Path) -> None:
+    columns = '{ prompt = "Question", completion = "Reply" }'
+    lines = ["own", "bundled:smollm2-135m-instruct", odd_rows(tmp_path), "", "", "?", columns, "", "", ""]
+    outcome, said = talk(surroundings, *lines)
+    assert said.count("! These rows cannot be read yet.") == 1
+    assert "\nRows: prompt_completion: " in said
+    assert "What now [1]: " in said
+    assert outcome.action == "start"
+
+
+@pytest.mark.parametrize("width", [70, 80, 100])
+def test_nothing_is_wider_than_the_terminal_and_no_word_is_broken(
+    surroundings: Surroundings, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    _, said = talk(surroundings, "?", "q")
+    explained = said.partition("Start from [")[2]
+    assert max(map(len, said.splitlines())) < width
+    assert "A preset is a whole recipe" in " ".join(explained.split())
+    assert "to answer with one of these letters type =b" in " ".join(said.split())

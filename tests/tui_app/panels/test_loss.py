@@ -22,6 +22,7 @@ from engine.events import (
     OomHit,
     RunFinished,
     RungTaken,
+    StageStarted,
     Stamped,
     StepLogged,
     TrainingStarted,
@@ -32,6 +33,7 @@ from tui_app.chart.view import ACTIONS
 from tui_app.drawing import Line, plain_text, width_of
 from tui_app.glyphs import ASCII, UNICODE
 from tui_app.panels.loss import LossPanel
+from tui_app.runs.phases import doing
 from tui_app.runs.view import RunView
 
 RECORDED = sorted(path for path in (Path(__file__).parents[2] / "recorded/runs").iterdir() if path.is_dir())
@@ -94,15 +96,21 @@ def words(text: str) -> str:
     return " ".join(text.split())
 
 
-def test_before_the_model_is_loaded_it_says_when_the_first_step_is_expected() -> None:
-    assert "No step yet: the first is expected when the model is loaded." in words(text_of(Run()))
+def test_before_anything_has_happened_it_says_what_is_waited_for() -> None:
+    assert "No step yet: the supervisor is starting." in words(text_of(Run()))
 
 
-def test_between_loading_and_the_first_step_it_says_what_is_under_way() -> None:
-    run = Run().tell(ModelLoaded(num_parameters=10, num_trainable_parameters=1, seconds=1.0))
-    assert "the model is loaded, the first step follows" in words(text_of(run))
+def test_between_loading_and_the_first_step_it_says_what_the_status_says() -> None:
+    run = (
+        Run()
+        .tell(StageStarted(stage="train"))
+        .tell(ModelLoaded(num_parameters=10, num_trainable_parameters=1, seconds=1.0))
+    )
+    assert f"No step yet: {doing(run.view())}." in words(text_of(run))
+    assert "the longest rows are tried (fit probe)" in words(text_of(run))
     run.tell(TrainingStarted(max_steps=165, num_rows=10, effective_batch_size=8, resumed_from_step=0))
-    assert "step 1 of 165 is being trained" in words(text_of(run))
+    assert f"No step yet: {doing(run.view())}." in words(text_of(run))
+    assert "the first step is being made" in words(text_of(run))
 
 
 def test_a_history_that_is_still_read_and_a_run_without_steps_are_told_apart() -> None:

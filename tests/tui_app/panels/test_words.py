@@ -65,7 +65,56 @@ def test_memory_of_a_cpu_is_ram_and_says_that_mine_is_resident() -> None:
     sample = replace(CARD, device="cpu", temperature_celsius=None, power_watts=None)
     text = text_of("memory", view_of(*TRAINING, sample, replace(STEP, allocated_bytes=None)))
     assert "RAM 8.0 of 12.0 GiB" in text
-    assert "M mine (RSS) 7.0 GiB" in text
+    assert "M mine (RSS, libraries too) 7.0 GiB" in text
+
+
+def test_on_a_cpu_the_strip_tells_resident_memory_from_the_tensors_that_were_planned() -> None:
+    sample = replace(CARD, device="cpu", temperature_celsius=None, power_watts=None)
+    view = view_of(*TRAINING, PREDICTED, sample, replace(STEP, allocated_bytes=None))
+    strip = text_of("memory", view, height=1)
+    assert "RSS 7.0 GiB  tensors: plan 6.0 GiB" in strip
+    assert "mine" not in strip
+    assert "tensors: predicted 6.0 GiB" in text_of("memory", view)
+
+
+def test_the_header_says_that_a_stop_or_a_pause_is_under_way_until_it_took_effect() -> None:
+    going = view_of(*TRAINING, STEP)
+    assert "STOPPING" in text_of("header", replace(going, is_stopping=True))
+    assert "PAUSING" in text_of("header", replace(going, is_pausing=True))
+    paused = view_of(*TRAINING, STEP, ev.TrainingPaused(step=1), is_pausing=True)
+    assert "PAUSED" in text_of("header", paused)
+    stopped = view_of(*TRAINING, STEP, ev.RunStopped(kept="k", step=1), is_stopping=True)
+    assert "STOPPED" in text_of("header", stopped)
+
+
+def test_a_strip_of_log_shows_events_and_the_panel_what_libraries_wrote_dim_and_with_a_sign() -> None:
+    noise = LogLine(None, "USDT:0 SyncActivityProfilerHandler.cpp", "output")
+    view = view_of(log=(LogLine(1.0, "checkpoint of step 5 saved"), LogLine(2.0, "step 6", "step"), noise))
+    strip = text_of("log", view, height=2)
+    assert "checkpoint of step 5 saved" in strip.splitlines()[0]
+    assert "USDT" not in strip
+    for width in (40, 78):
+        last = all_panels()["log"]().draw(view, width, 9)[-1]
+        assert plain_text([last]).strip().startswith("·")
+        assert "USDT" in plain_text([last])
+        assert last[-1].role == "dim"
+
+
+def test_ladder_lines_of_log_and_events_speak_as_the_ladder_does() -> None:
+    rung = ev.RungTaken(rung="halve_micro_batch", cost="slower", changes_objective=False, plan_file="p", kept="k",
+                        before_bytes=2 * GIB, after_bytes=GIB)  # fmt: skip
+    assert "halve micro batch, 2.0 GiB → 1.0 GiB" in text_of("events", view_of(*TRAINING, rung))
+    line = LogLine(1.0, "ladder: halve micro batch, 2.0 GiB -> 1.0 GiB")
+    assert "halve micro batch, 2.0 GiB → 1.0 GiB" in text_of("log", view_of(log=(line,)))
+    assert "a -> b" in text_of("log", view_of(log=(LogLine(1.0, "a -> b", "output"),)))
+
+
+def test_nobody_is_sent_to_the_panel_that_is_open() -> None:
+    view = view_of(*TRAINING, ev.RunFinished(seconds=5.0))
+    panel: Any = all_panels()["status"]()
+    assert "8 shows it" in plain_text(panel.draw(view, 78, 1))
+    panel.opened = "result"
+    assert "8 shows it" not in plain_text(panel.draw(view, 78, 1))
 
 
 def test_memory_shows_every_plan_there_was() -> None:
@@ -86,6 +135,9 @@ def test_speed_counts_the_wait_for_rows_and_shows_the_card() -> None:
     [
         ((), "the supervisor is starting"),
         ((TRAINING[0], ev.StageStarted(stage="prepare")), "the model is being looked for"),
+        (TRAINING[:2], "memory is being predicted"),
+        ((*TRAINING[:2], PREDICTED), "memory is predicted; the worker is being started"),
+        ((*TRAINING[:2], replace(PREDICTED, verdict="will not fit")), "the ladder looks for a plan that fits"),
         (TRAINING[:3], "attempt 1: the model is being loaded"),
         (TRAINING, "the first step is being made"),
         ((TRAINING[0], ev.StageStarted(stage="evaluate")), "the model is being loaded to be scored"),
@@ -94,6 +146,7 @@ def test_speed_counts_the_wait_for_rows_and_shows_the_card() -> None:
 def test_what_is_being_waited_for_is_said(events: tuple[Event, ...], words: str) -> None:
     assert words in text_of("status", view_of(*events))
     assert "no speed yet" in text_of("throughput", view_of(*events))
+    assert words in " ".join(text_of("loss", view_of(*events)).split()), "the panels do not contradict each other"
 
 
 def test_a_finished_command_is_told_for_a_while_and_an_open_one_until_it_is_answered() -> None:

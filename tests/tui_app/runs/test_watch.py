@@ -261,3 +261,30 @@ def test_device_samples_are_no_log_lines() -> None:
     viewer.gather()
     assert viewer.view().state.device == sample
     assert viewer.view().log == before
+
+
+def test_what_a_worker_wrote_stands_behind_its_beginning_and_what_it_writes_later_where_it_was_read() -> None:
+    run = running_run()
+    for old in run.log.glob("*.txt"):
+        old.unlink()
+    log = run.log / "attempt-1.txt"
+    log.write_text("a library says hello\n")
+    viewer = RunWatch(run)
+    viewer.glimpse()
+    viewer.read_all()
+    with log.open("a") as file:
+        file.write("and again\n")
+    viewer.read_all()
+    texts = [line.text for line in viewer.view().log]
+    began = next(at for at, text in enumerate(texts) if text.startswith("attempt 1"))
+    assert began > 0
+    assert texts[began + 1] == "a library says hello"
+    assert texts.count("a library says hello") == 1
+    assert texts[-1] == "and again"
+
+
+def test_a_view_says_that_a_stop_is_under_way() -> None:
+    viewer = RunWatch(running_run())
+    assert not viewer.view().is_stopping
+    viewer.send("stop")
+    assert viewer.view().is_stopping

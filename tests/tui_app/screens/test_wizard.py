@@ -123,17 +123,21 @@ def test_a_draft_of_earlier_is_offered_and_taken() -> None:
     async def script(pilot: Pilot[int], wizard: WizardScreen) -> None:
         await until(pilot, lambda: isinstance(pilot.app.screen, Confirm))
         assert "Go on with your draft of 10 min ago?" in shown(pilot.app)
-        await pilot.press("y")
-        await until(pilot, lambda: pilot.app.screen is wizard)
+        await pilot.press("enter")
+        await until(pilot, lambda: wizard.place == METHOD)
         assert wizard.desk.draft == earlier
+        await known(pilot, wizard)
+        methods = next(each for each in wizard.page.query(ChoiceList) if each.question == "method")
+        assert methods.pointed_choice is not None
+        assert methods.pointed_choice.value == methods.chosen
 
-    play(script, draft=None, saved=draft_file.Saved(earlier, 600.0))
+    play(script, draft=None, saved=draft_file.Saved(earlier, 600.0, place=METHOD))
 
 
 def test_a_draft_of_earlier_that_nobody_wants_is_left_alone() -> None:
     async def script(pilot: Pilot[int], wizard: WizardScreen) -> None:
         await until(pilot, lambda: isinstance(pilot.app.screen, Confirm))
-        await pilot.press("enter")
+        await pilot.press("escape")
         await until(pilot, lambda: pilot.app.screen is wizard)
         assert wizard.desk.is_fresh
 

@@ -11,7 +11,7 @@ from engine.errors import RecipeError
 from engine.hardware import emulate, read_hardware
 from engine.recipe import Recipe
 from engine.units import GIB
-from tui_app.fronts.review_text import review_lines
+from tui_app.fronts.review_text import fault_lines, faults, review_lines
 from tui_app.steps.draft import Draft
 from tui_app.steps.model_facts import licence_in, look_up, model_facts
 from tui_app.steps.review import review
@@ -69,8 +69,8 @@ def test_the_review_as_text_names_faults_values_memory_ladder_time_disk_and_comm
         "finetui replay demo-cpu",
     ):
         assert part in told
-    told = "\n".join(review_lines(review(DEMO.with_answer("adapter.r", "0"), CPU)))
-    assert "- Method: adapter.r: input should be greater" in told
+    told = "\n".join(fault_lines(faults(review(DEMO.with_answer("adapter.r", "0"), CPU))))
+    assert "! Method: adapter.r: input should be greater" in told
 
 
 def test_a_hostile_title_and_path_stay_on_their_line_and_are_drawn_literally() -> None:
