@@ -194,9 +194,7 @@ def _looking(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     attach.add_argument("--plain", action="store_true", help="one line per event instead of the screen")
     attach.add_argument("--json", action="store_true", help="print events, one JSON line each, instead of text")
     _looks(attach)
-    compare = commands.add_parser(
-        "compare", help="two runs side by side, on the screen", usage="finetui compare [OPTIONS] RUN RUN"
-    )
+    compare = commands.add_parser("compare", help="two runs side by side", usage="finetui compare [OPTIONS] RUN RUN")
     compare.set_defaults(module="watching")
     compare.add_argument("runs", metavar="RUN", nargs=2, help="name or folder")
     _looks(compare)
