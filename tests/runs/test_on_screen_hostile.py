@@ -106,6 +106,7 @@ def test_every_hostile_text_of_a_run_can_be_read_and_none_is_obeyed() -> None:
     with finetui("attach", run.reference) as terminal:
         terminal.wait(r"\[1 Loss\]")
         terminal.keys("z")
+        terminal.wait(r"─ 1 Loss ─")
         for part, seen in SEEN.items():
             terminal.keys("/")
             terminal.wait(r"^ only lines with this text")
