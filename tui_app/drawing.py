@@ -11,6 +11,8 @@ from typing import Literal, NamedTuple, get_args
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
+from tui_app.plain import one_line
+
 Role = Literal[
     "",
     "dim",
@@ -50,9 +52,8 @@ class Span(NamedTuple):
 Line = tuple[Span, ...]
 
 
-def literal(text: str) -> str:
-    """The text on one line with nothing in it that a terminal would obey: control, bidi and escape characters shown."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+literal = one_line
+"""The text on one line with nothing in it that a terminal would obey: control, bidi and escape characters shown."""
 
 
 def line(*parts: str | Span | tuple[str, Role]) -> Line:

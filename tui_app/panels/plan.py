@@ -9,10 +9,10 @@ import dataclasses
 from typing import ClassVar
 
 from tui_app.drawing import Line, line, literal, padded, wrap
-from tui_app.meters import clipped, short_bytes
+from tui_app.meters import short_bytes
+from tui_app.panels.scrolled import Scrolled
 from tui_app.runs.phases import is_over
 from tui_app.runs.view import RunView
-from tui_app.scrolling import Scroll
 
 LEFT_OUT = ("reasons", "rungs", "memory", "notes", "rows", "device_uuid", "four_bit_available")
 
@@ -28,24 +28,13 @@ def written(name: str, value: object) -> str:
     return "-" if value is None else str(value)
 
 
-class PlanPanel:
+class PlanPanel(Scrolled):
     """Name and value in two columns, the reason beside or under them."""
 
     NAME: ClassVar[str] = "plan"
     TITLE: ClassVar[str] = "Plan"
 
-    def __init__(self) -> None:
-        self.scroll = Scroll()
-
-    @property
-    def note(self) -> str:
-        return f"{self.scroll.num_below} more" if self.scroll.num_below else ""
-
-    def draw(self, view: RunView, width: int, height: int) -> list[Line]:
-        rows = self._rows(view, width)
-        return clipped(rows[self.scroll.window(len(rows), height)], width, height, view.glyphs)
-
-    def _rows(self, view: RunView, width: int) -> list[Line]:
+    def rows(self, view: RunView, width: int) -> list[Line]:
         plan = view.plan
         if plan is None:
             waiting = view.problem or ("the run has no plan" if is_over(view) else "the plan is being read")

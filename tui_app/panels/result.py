@@ -10,36 +10,25 @@ from typing import ClassVar
 from engine import events as ev
 from engine.units import format_bytes, format_seconds
 from tui_app.drawing import Line, Role, line, literal, padded, wrap
-from tui_app.meters import clipped, short_seconds
+from tui_app.meters import short_seconds
 from tui_app.panels.failure import failure
 from tui_app.panels.header import eta_of
+from tui_app.panels.scrolled import Scrolled
 from tui_app.runs.phases import doing
 from tui_app.runs.view import RunView
-from tui_app.scrolling import Scroll
 
 FEW_ROWS = 100
 """Below this an interval of 95 % is some twenty points wide."""
 
 
-class Result:
+class Result(Scrolled):
     """Scrolled from its beginning."""
 
     NAME: ClassVar[str] = "result"
     TITLE: ClassVar[str] = "Result"
 
-    def __init__(self) -> None:
-        self.scroll = Scroll()
-
-    @property
-    def note(self) -> str:
-        return f"{self.scroll.num_below} more" if self.scroll.num_below else ""
-
-    def draw(self, view: RunView, width: int, height: int) -> list[Line]:
-        rows = self._rows(view, max(width, 12))
-        return clipped(rows[self.scroll.window(len(rows), height)], width, height, view.glyphs)
-
-    def _rows(self, view: RunView, width: int) -> list[Line]:
-        state = view.state
+    def rows(self, view: RunView, width: int) -> list[Line]:
+        state, width = view.state, max(width, 12)
         if isinstance(state.final, ev.RunFinished):
             took = format_seconds(state.final.seconds)
             rows = [line(" ", (f"{view.glyphs.done} finished in {took}; the result was checked", "good"))]

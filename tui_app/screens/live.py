@@ -25,6 +25,7 @@ from tui_app.panels.log import Log
 from tui_app.panels.loss import LossPanel
 from tui_app.panels.status import Status
 from tui_app.runs.phases import is_over
+from tui_app.runs.view import RunView
 from tui_app.runs.watch import RunWatch
 from tui_app.screens.live_keys import GLOSSARY, KEYS, PANELS
 from tui_app.screens.live_places import CSS, LOG_STRIP_FROM, mode_of, tabs_line
@@ -159,13 +160,16 @@ class LiveScreen(SteeringPage):
             self._changed()
         if now >= self._figures_due or is_behind or now < self._figures_due - FIGURES_SECONDS:
             self._figures_due = now + FIGURES_SECONDS - 0.05
-            self.paint()
+            self._paint(self._view)
         elif self.viewer.loading is None and (main := self.query_one("#main", PanelView)).panel is self.panels["loss"]:
             main.paint(self._view, is_active=self.active == "loss")
 
     def paint(self) -> None:
-        """Draw every panel that is seen."""
-        view = self._view = self.viewer.view()
+        """Draw every panel that is seen, as things stand now."""
+        self._view = self.viewer.view()
+        self._paint(self._view)
+
+    def _paint(self, view: RunView) -> None:
         status = self.panels["status"]
         assert isinstance(status, Status)
         status.opened = self.active

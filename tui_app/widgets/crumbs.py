@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from textual import events
-
 from tui_app.drawing import Line, line, literal, spread
 from tui_app.glyphs import UNICODE, Glyphs
-from tui_app.widgets.line_view import LineView
+from tui_app.widgets.one_row import OneRow
 
 
 def crumbs_line(places: Iterable[str], right: str, width: int, glyphs: Glyphs = UNICODE) -> Line:
@@ -23,7 +21,7 @@ def crumbs_line(places: Iterable[str], right: str, width: int, glyphs: Glyphs = 
     return spread((*told, *line((here, "title"))), line((literal(right), "dim"), " "), width, ellipsis=glyphs.ellipsis)
 
 
-class Crumbs(LineView):
+class Crumbs(OneRow):
     """`at` says where one is now."""
 
     DEFAULT_CSS = "Crumbs { dock: top; height: 1; width: 1fr; background: $surface; }"
@@ -34,15 +32,7 @@ class Crumbs(LineView):
 
     def at(self, *places: str, right: str = "") -> None:
         self._places, self._right = places, right
-        self._draw()
+        self.redraw()
 
-    def on_mount(self) -> None:
-        self._draw()
-
-    def on_resize(self, _event: events.Resize) -> None:
-        self._draw()
-
-    def _draw(self) -> None:
-        if self.size.width:
-            glyphs = getattr(self.app, "glyphs", UNICODE)
-            self.show([crumbs_line(self._places, self._right, self.size.width, glyphs)])
+    def row(self, width: int) -> Line:
+        return crumbs_line(self._places, self._right, width, self.glyphs)

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from textual import events
-
-from tui_app.glyphs import UNICODE
+from tui_app.drawing import Line
 from tui_app.keys import HELP, Key, footer_line, in_ascii
-from tui_app.widgets.line_view import LineView
+from tui_app.widgets.one_row import OneRow
 
 
-class KeyFooter(LineView):
+class KeyFooter(OneRow):
     """`refused`: action -> why it cannot be done now; those are drawn grey."""
 
     DEFAULT_CSS = "KeyFooter { dock: bottom; height: 1; width: 1fr; background: $surface; }"
@@ -26,16 +24,8 @@ class KeyFooter(LineView):
     def offer(self, keys: Iterable[Key], refused: Mapping[str, str] | None = None, help_key: Key = HELP) -> None:
         """Draw another table, or other keys of it grey; `help_key` where `?` would be typed."""
         self._keys, self._refused, self._help = tuple(keys), dict(refused or {}), help_key
-        self._draw()
+        self.redraw()
 
-    def on_mount(self) -> None:
-        self._draw()
-
-    def on_resize(self, _event: events.Resize) -> None:
-        self._draw()
-
-    def _draw(self) -> None:
-        if self.size.width:
-            is_unicode = getattr(self.app, "glyphs", UNICODE).is_unicode
-            keys = self._keys if is_unicode else in_ascii(self._keys)
-            self.show([footer_line(keys, self.size.width, self._refused, self._help)])
+    def row(self, width: int) -> Line:
+        keys = self._keys if self.glyphs.is_unicode else in_ascii(self._keys)
+        return footer_line(keys, width, self._refused, self._help)
