@@ -31,10 +31,12 @@ class Conversation:
     """An optional system message, then user and assistant in turn; the last message is the assistant's.
 
     `line` counts from 1: the row's line in its file. With several files it counts on from the end of the file before.
+    `refused` is the answer that a preference pair holds against the last message; it is kept, and never trained.
     """
 
     messages: tuple[Message, ...]
     line: int
+    refused: str | None = None
 
     @property
     def request(self) -> str:
@@ -47,13 +49,15 @@ class Conversation:
         return self.messages[-1].content
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dict: {"messages": [...], "line": n}."""
-        return {"messages": [message.to_json() for message in self.messages], "line": self.line}
+        """Plain dict: {"messages": [...], "line": n}, and "refused" where there is one."""
+        value = {"messages": [message.to_json() for message in self.messages], "line": self.line}
+        return value if self.refused is None else value | {"refused": self.refused}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Conversation:
         """The opposite of to_json."""
-        return cls(tuple(Message.from_json(message) for message in value["messages"]), value["line"])
+        messages = tuple(Message.from_json(message) for message in value["messages"])
+        return cls(messages, value["line"], value.get("refused"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,13 @@
-"""One dataset string -> its examples, and an account of the rows that are not among them. Splitting lives elsewhere."""
+"""One dataset string -> its rows, understood, one at a time; and all its examples with an account of the others.
+
+`Rows` holds one row at a time and can be gone through again, so it takes files of any size. Splitting lives elsewhere.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from data.conversation import Conversation, Example, Message, PlainText
@@ -18,6 +21,7 @@ from data.template import parse_template, renamed, unknown_column
 
 AUTO, TEMPLATE = "auto", "template"
 SAMPLED_ROWS = 1000
+"""The first rows, by which the format is told."""
 
 Converter = Callable[[Row, int], Example]
 
@@ -26,10 +30,59 @@ Converter = Callable[[Row, int], Example]
 class Shape:
     """How rows are to be understood: a format's name or "auto", or a template; new column names; a system prompt."""
 
-    format: str
-    template: str | None
-    columns: Mapping[str, str]
-    system: str | None
+    format: str = AUTO
+    template: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    system: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRow:
+    """One row. It has either an example or a rejection; `values` is what its file holds, None where that is unreadable.
+
+    `line` counts on from file to file, `file_line` from 1 inside its own file.
+    """
+
+    line: int
+    file: str
+    file_line: int
+    values: Row | None
+    example: Example | None
+    rejection: Rejection | None
+
+
+class Rows:
+    """The rows of one dataset string, in file order. Every iteration reads its files anew and holds one row.
+
+    `columns` are those of the first `SAMPLED_ROWS` rows, by the names in the file; `detection` is told by the same.
+    Raises DataError where there is no such dataset, it cannot be read, or nobody can tell what its columns mean.
+    """
+
+    def __init__(
+        self,
+        dataset: str,
+        settings: SourceSettings | None = None,
+        shape: Shape | None = None,
+        max_rows: int | None = None,
+    ) -> None:
+        self.dataset, self.shape, self.max_rows = dataset, shape or Shape(), max_rows
+        self.parts = open_source(dataset, settings or SourceSettings())
+        sample = read_rows(self.parts, SAMPLED_ROWS if max_rows is None else min(max_rows, SAMPLED_ROWS))
+        self._convert, self.detection = understand(dataset, sample, self.shape)
+        self.columns = columns_of(one.row.value for one in sample if one.row.value is not None)
+
+    def __iter__(self) -> Iterator[ReadRow]:
+        for placed in _placed(self.parts, self.max_rows):
+            yield self._read(placed)
+
+    def files(self) -> tuple[SourceFile, ...]:
+        """What the rows came from, hashed; each file is read once more for it."""
+        return tuple(part.source_file() for part in self.parts)
+
+    def _read(self, placed: PlacedRow) -> ReadRow:
+        outcome = _converted(placed, self._convert, self.shape)
+        where = (placed.line, placed.file, placed.row.line, placed.row.value)
+        return ReadRow(*where, None, outcome) if isinstance(outcome, Rejection) else ReadRow(*where, outcome, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +109,16 @@ class PlacedRow:
 
 def load(dataset: str, settings: SourceSettings, shape: Shape, max_rows: int | None = None) -> Loaded:
     """Read, recognise and convert at most `max_rows` rows. Raises DataError when no usable row is left."""
-    parts = open_source(dataset, settings)
-    placed = read_rows(parts, max_rows)
-    converter, detection = understand(dataset, placed, shape)
+    rows = Rows(dataset, settings, shape, max_rows)
     examples: list[Example] = []
     rejected: list[Rejection] = []
-    for one in placed:
-        outcome = _converted(one, converter, shape)
-        if isinstance(outcome, Rejection):
-            rejected.append(outcome)
-        else:
-            examples.append(outcome)
+    places: dict[int, tuple[str, int]] = {}
+    for row in rows:
+        places[row.line] = (row.file, row.file_line)
+        if row.example is not None:
+            examples.append(row.example)
+        elif row.rejection is not None:
+            rejected.append(row.rejection)
     if not examples:
         raise nothing_left(dataset, rejected)
     if shape.system is not None and all(isinstance(example, PlainText) for example in examples):
@@ -74,12 +126,12 @@ def load(dataset: str, settings: SourceSettings, shape: Shape, max_rows: int | N
     kept = without_duplicates(examples)
     return Loaded(
         examples=tuple(kept),
-        places={one.line: (one.file, one.row.line) for one in placed},
+        places=places,
         rejected=tuple(rejected),
         num_duplicates=len(examples) - len(kept),
-        detection=detection,
-        files=tuple(part.source_file() for part in parts),
-        num_read=len(placed),
+        detection=rows.detection,
+        files=rows.files(),
+        num_read=len(places),
     )
 
 
@@ -103,12 +155,18 @@ def _place(rejection: Rejection) -> str:
 
 def read_rows(parts: Sequence[Part], max_rows: int | None) -> list[PlacedRow]:
     """At most `max_rows` rows of all parts in turn, unreadable ones included."""
-    placed: list[PlacedRow] = []
+    return list(_placed(parts, max_rows))
+
+
+def _placed(parts: Sequence[Part], max_rows: int | None) -> Iterator[PlacedRow]:
+    before, num_read = 0, 0
     for part in parts:
-        before = placed[-1].line if placed else 0
-        left = None if max_rows is None else max_rows - len(placed)
-        placed += [PlacedRow(before + row.line, part.name, row) for row in islice(part.rows(), left)]
-    return placed
+        last = before
+        for row in islice(part.rows(), None if max_rows is None else max_rows - num_read):
+            num_read += 1
+            last = before + row.line
+            yield PlacedRow(last, part.name, row)
+        before = last
 
 
 def understand(dataset: str, placed: Sequence[PlacedRow], shape: Shape) -> tuple[Converter, Detection]:
