@@ -48,8 +48,8 @@ def notes_if_whole(folder: Path, sha256: str, cache_dir: Path) -> tuple[str, ...
     return notes if found == promised and folder_fault(folder) is None else None
 
 
-def converted_folder(gguf_path: Path, cache_dir: Path) -> Path | None:
-    """The folder made of a GGUF file earlier, None where none lies in the cache. Raises ModelError.
+def conversion_of(gguf_path: Path, cache_dir: Path) -> tuple[Path, tuple[str, ...]] | None:
+    """The folder made of a GGUF file earlier and its notes, None where none lies in the cache. Raises ModelError.
 
     The file is hashed only where a conversion of one of its name is there.
     """
@@ -58,4 +58,11 @@ def converted_folder(gguf_path: Path, cache_dir: Path) -> Path | None:
         return None
     ((_, sha256, _),) = file_hashes(gguf_path, cache_dir=cache_dir)
     folder = shelf / folder_name(gguf_path, sha256)
-    return folder if notes_if_whole(folder, sha256, cache_dir) is not None else None
+    notes = notes_if_whole(folder, sha256, cache_dir)
+    return None if notes is None else (folder, notes)
+
+
+def converted_folder(gguf_path: Path, cache_dir: Path) -> Path | None:
+    """The folder of `conversion_of`."""
+    made = conversion_of(gguf_path, cache_dir)
+    return made[0] if made else None

@@ -86,8 +86,8 @@ def score_all(run: RunDir, recipe: Recipe, rows: Sequence[Conversation], writer:
     """Every variant in turn, the base first; their names."""
     from engine.training.capping import settle
     from engine.training.dataset_files import read_examples
-    from engine.training.model_loading import load_tokenizer
     from engine.training.rendering import Renderer
+    from engine.training.tokenizer_loading import load_tokenizer
 
     plan = Plan.from_json(read_json(run.plan(run.latest_plan_number())))
     settle(plan)

@@ -27,7 +27,8 @@ from engine.training import segment_attention
 from engine.training.arguments import lora_config, sft_config
 from engine.training.callbacks import RunCallback
 from engine.training.dataset_files import read_split
-from engine.training.model_loading import load_model, load_tokenizer
+from engine.training.model_loading import load_model
+from engine.training.tokenizer_loading import load_tokenizer
 from engine.training.trainer import RunTrainer
 
 CHECKPOINTS_PER_RUN = 10

@@ -27,7 +27,8 @@ from engine.errors import ModelError
 from engine.file_hashes import file_hashes
 from engine.gguf_header import GgufHeader, read_gguf_header, unsupported
 from engine.training.gguf_pre_tokenizers import apply_cut
-from engine.training.model_loading import check_complete, limit_length, set_pad_token, unloadable
+from engine.training.model_loading import check_complete
+from engine.training.tokenizer_loading import limit_length, set_pad_token, unloadable
 from engine.units import format_bytes
 
 _DTYPE_NOTE = (

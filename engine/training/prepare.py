@@ -28,9 +28,9 @@ from engine.recipe import Recipe
 from engine.row_lengths import RowLengths
 from engine.run_dir import RunDir, cache_dir, read_json, write_atomic
 from engine.training.dataset_files import write_examples, write_split
-from engine.training.model_loading import load_tokenizer
 from engine.training.ready_model import ready_model
 from engine.training.rendering import Rendered, Renderer, rendering_for
+from engine.training.tokenizer_loading import load_tokenizer
 from engine.worker_edge import at_edge, die_with_parent
 
 

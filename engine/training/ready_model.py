@@ -9,12 +9,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.converted_models import conversion_of
 from engine.file_hashes import file_hashes
 from engine.model_folder import read_config
 from engine.model_source import fetch, locate
 from engine.recipe import Recipe
 from engine.run_dir import RunDir, write_atomic
-from engine.training.gguf_conversion import convert
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,8 @@ def ready_model(run: RunDir, recipe: Recipe, cache: Path) -> ReadyModel:
     notes = [source.note] if source.note else []
     folder = found
     if source.kind in ("gguf", "bundled"):
-        converted = convert(found, cache)
-        folder = converted.folder
-        notes += converted.notes
+        folder, told = conversion_of(found, cache) or _converted(found, cache)
+        notes += told
     files = file_hashes(found)
     ready = ReadyModel(folder, files, tuple(notes))
     record = {
@@ -49,3 +48,10 @@ def ready_model(run: RunDir, recipe: Recipe, cache: Path) -> ReadyModel:
     write_atomic(run.model_config, json.dumps(read_config(folder)))
     write_atomic(run.model, json.dumps(record, indent=1))
     return ready
+
+
+def _converted(gguf_path: Path, cache: Path) -> tuple[Path, tuple[str, ...]]:
+    from engine.training.gguf_conversion import convert  # the classes of models take seconds to import
+
+    made = convert(gguf_path, cache)
+    return made.folder, made.notes

@@ -75,8 +75,8 @@ def venvy_rows(num_rows: int, first_line: int = 1) -> list[Example]:
 def rig(tmp_path: Path, tiny_model_folder: Path) -> Callable[..., Rig]:
     """Makes a trained run: all three variants, 12 test rows of which two are unseen, float32 unless told otherwise."""
     from engine.training.dataset_files import write_examples
-    from engine.training.model_loading import load_tokenizer
     from engine.training.rendering import Renderer
+    from engine.training.tokenizer_loading import load_tokenizer
 
     def make(
         *,
@@ -123,7 +123,8 @@ def save_result(run: RunDir, base: Path, method: str, *, use_dora: bool) -> None
     import torch
     from peft import LoraConfig, get_peft_model
 
-    from engine.training.model_loading import load_model, load_tokenizer
+    from engine.training.model_loading import load_model
+    from engine.training.tokenizer_loading import load_tokenizer
 
     torch.manual_seed(5)
     model: Any = load_model(base, dtype="float32")

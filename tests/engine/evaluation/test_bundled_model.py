@@ -34,8 +34,9 @@ def rows() -> list[Conversation]:
 def answerer() -> Any:
     """(model, tokenizer, prompt_ids, limits): the bundled model in float32, answers of at most 24 tokens."""
     from engine.training.gguf_conversion import convert
-    from engine.training.model_loading import load_model, load_tokenizer
+    from engine.training.model_loading import load_model
     from engine.training.rendering import Renderer
+    from engine.training.tokenizer_loading import load_tokenizer
 
     folder = convert(bundled_file(BUNDLED_MODELS[0]), cache_dir()).folder
     tokenizer = load_tokenizer(folder)

@@ -62,8 +62,8 @@ def test_tuned_and_base_answer_differently_and_the_tuned_one_as_its_adapter_does
     from engine.evaluation.contenders import Contenders, with_adapter
     from engine.evaluation.generation import Limits, generate
     from engine.evaluation.prompts import question
-    from engine.training.model_loading import load_tokenizer
     from engine.training.rendering import Renderer
+    from engine.training.tokenizer_loading import load_tokenizer
 
     made = rig()
     evaluate(made.run, made.writer())

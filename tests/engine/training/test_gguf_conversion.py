@@ -24,7 +24,8 @@ from engine.gguf_header import ARCHITECTURES
 from engine.model_folder import check_folder, read_config
 from engine.run_dir import cache_dir
 from engine.training.gguf_conversion import Conversion, convert
-from engine.training.model_loading import load_model, load_tokenizer
+from engine.training.model_loading import load_model
+from engine.training.tokenizer_loading import load_tokenizer
 
 PROBES = Path(__file__).parents[2] / "recorded" / "tokenizer_probes.jsonl"
 HIDDEN, INTERMEDIATE, LAYERS, HEADS, KEY_VALUE_HEADS = 32, 48, 2, 4, 2

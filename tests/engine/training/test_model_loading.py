@@ -14,7 +14,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from engine.errors import ModelError
-from engine.training.model_loading import load_model, load_tokenizer, pad_choice
+from engine.training.model_loading import load_model
+from engine.training.tokenizer_loading import load_tokenizer, pad_choice
 
 CONFIG = LlamaConfig(
     vocab_size=16,

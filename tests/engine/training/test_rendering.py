@@ -13,8 +13,8 @@ from data.errors import DataError
 from engine.bundled_models import BUNDLED_MODELS, bundled_file
 from engine.run_dir import cache_dir
 from engine.training.gguf_conversion import convert
-from engine.training.model_loading import load_tokenizer
 from engine.training.rendering import IGNORED, Rendered, Renderer, rendering_for
+from engine.training.tokenizer_loading import load_tokenizer
 
 SYSTEM = Message("system", "You translate requests.")
 ASKED, ANSWERED = (
