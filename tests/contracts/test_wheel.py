@@ -112,7 +112,7 @@ def test_the_installed_program_answers_among_packages_of_the_same_names(
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=70)
 def test_doctor_finds_the_installed_program_sound(installation: Installation) -> None:
     done = installation.run("finetui", "doctor", seconds=300)
     assert done.returncode == 0, done.stdout + done.stderr

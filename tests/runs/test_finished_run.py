@@ -13,7 +13,7 @@ from engine.events import DeviceSampled
 from engine.run_dir import RunDir
 from engine.run_state import fold_all
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=100)
 
 
 def test_a_finished_run_has_a_result_that_was_read_back(straight: RunDir) -> None:

@@ -18,7 +18,7 @@ from engine.plan import Plan
 from engine.run_dir import RunDir, read_json
 from engine.run_state import fold_all
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=175)
 
 
 def assert_equal(workshop: Any, run: RunDir, straight: RunDir) -> None:

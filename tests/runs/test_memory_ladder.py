@@ -24,7 +24,7 @@ from engine.run_state import RunState, fold_all
 from engine.starting import create_run, prospect
 from tests.runs.one_long_row import LATE, ONE_BY_ONE, write_rows
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=290)
 
 
 def watched(shop: Any, name: str, *overrides: str) -> tuple[RunDir, RunState, Any]:

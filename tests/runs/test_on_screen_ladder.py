@@ -16,7 +16,7 @@ from engine.run_dir import RunDir
 from tests.runs.one_long_row import LATE, ONE_BY_ONE
 from tests.tmux import finetui
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=70)
 CAP = "memory.limit=340MiB"
 """Too little for the long row beside a short one, and for it alone; enough with recomputed activations."""
 PATIENCE_SECONDS = 240.0

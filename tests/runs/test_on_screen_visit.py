@@ -19,7 +19,7 @@ from engine.liveness import liveness
 from engine.run_dir import RunDir, list_runs
 from tests.tmux import Tmux, finetui
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=70)
 NUM_STEPS = 60
 FIELDS = {"Optimizer steps": str(NUM_STEPS), "Rows per forward and backward": "1"}
 """The beginning of a field's sentence, and what is typed there: quick steps, so that the test is."""

@@ -15,13 +15,13 @@ from engine.event_log import read_events
 from engine.plan import Plan
 from engine.run_dir import RunDir, read_json
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow(seconds=150), pytest.mark.timeout(1200)]
 PATIENCE = 900.0
 """Seconds for five attempts in a row, on a machine that is busy with other things too."""
 PRESET = "trinity-gemma3-12b-16gb"
-LIMIT = "memory.limit=222MiB"
-"""Room for the last plan only: predicted are 210 MiB, for its loading; the one before takes 155 MiB of tensors alone,
-and a process 65 MiB more than its tensors."""
+LIMIT = "memory.limit=216MiB"
+"""Room for the last plan only: predicted are 210 MiB, for its loading; the one before takes 188 MiB of tensors alone,
+and a process with a single thread some 50 MiB more than its tensors."""
 PROTOCOL = ["halve_max_length", "halve_rank", "disable_dora", "only_q_and_v"]
 WIDE = {"hidden_size": 512, "intermediate_size": 1024}
 
@@ -43,8 +43,8 @@ def small_trinity(workshop: Any, tiny_models: Any) -> tuple[str, ...]:
         "training.gradient_accumulation_steps=1",
         "training.max_length=1536",
         "ladder.min_max_length=768",
-        "adapter.r=512",
-        "ladder.min_rank=256",
+        "adapter.r=768",
+        "ladder.min_rank=384",
     )
 
 
@@ -67,11 +67,11 @@ def test_the_protocol_is_walked_in_its_order_where_only_its_last_plan_fits(
     assert all(rung.changes_objective for rung in rungs)
     values = [(p.max_length, p.r, p.use_dora, p.target_modules == ("q_proj", "v_proj")) for p in plans_of(run)]
     assert values == [
-        (1536, 512, True, False),
-        (768, 512, True, False),
-        (768, 256, True, False),
-        (768, 256, False, False),
-        (768, 256, False, True),
+        (1536, 768, True, False),
+        (768, 768, True, False),
+        (768, 384, True, False),
+        (768, 384, False, False),
+        (768, 384, False, True),
     ]
     assert {plan.effective_batch_size for plan in plans_of(run)} == {1}
     assert [event.step for event in events_of(run, ev.StepLogged)] == [1, 2]

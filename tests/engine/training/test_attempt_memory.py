@@ -162,7 +162,7 @@ def fully_trained(rig: Callable[..., Any], folder: Path, steps: int, **sections:
     return made
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=110)
 def test_a_step_that_runs_out_of_memory_loses_nothing(rig: Callable[..., Any]) -> None:
     """The checkpoint of the step before is written then and there; the run that goes on is the uninterrupted one."""
     straight = with_one_huge_row(rig)
