@@ -8,19 +8,23 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 POLL_SECONDS = 0.03
 PATIENCE_SECONDS = 60.0
 """For what takes one second on an idle machine."""
-STATUS_SECONDS = 2.0
-"""A window closes a moment before tmux is told how its program ended."""
+# tmux 3.3a sometimes never learns how the program of a window ended.
+NOTING = ("sh", "-c", 'status=$1; shift; "$@"; echo $? > "$status"', "sh")
 BIN = Path(sys.executable).parent
 FINETUI = (sys.executable, "-P", "-m", "tui_app")
 SETTINGS = "remain-on-exit on,status off,default-terminal tmux-256color,escape-time 0,mouse off"
@@ -47,9 +51,10 @@ class ScreenTimeoutError(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Tmux:
-    """One window on the server named `socket`."""
+    """One window on the server named `socket`; the exit code of its program goes to the file `status`."""
 
     socket: str
+    status: Path
 
     def run(self, *arguments: str) -> str:
         words = ["tmux", "-u", "-L", self.socket, *arguments]
@@ -116,21 +121,17 @@ class Tmux:
 
     def pid(self) -> int:
         """Process id of the program in the window."""
-        return int(self.value("pane_pid"))
+        (program,) = psutil.Process(int(self.value("pane_pid"))).children()
+        return program.pid
 
     def exit_code(self, seconds: float = PATIENCE_SECONDS) -> int:
-        """The program's exit code, once it has ended; minus the signal that ended it."""
+        """The program's exit code, once it has ended; 128 and the signal that ended it. A shell wrote it down."""
         deadline = time.monotonic() + seconds
         while self.value("pane_dead") != "1":
             if time.monotonic() > deadline:
                 raise ScreenTimeoutError(f"the program has not ended within {seconds:.0f} s:\n{self.screen()}")
             time.sleep(POLL_SECONDS)
-        known_by = time.monotonic() + STATUS_SECONDS
-        while not (status := self.value("pane_dead_status")) and not self.value("pane_dead_signal"):
-            if time.monotonic() > known_by:
-                break
-            time.sleep(POLL_SECONDS)
-        return int(status) if status else -int(self.value("pane_dead_signal") or 0)
+        return int(self.status.read_text())
 
 
 @contextmanager
@@ -142,9 +143,11 @@ def tmux(
     cwd: Path | None = None,
 ) -> Iterator[Tmux]:
     """`command` in a window of its own, which stays after its end so that the exit code can be read."""
-    terminal = Tmux(f"finetui-test-{os.getpid()}-{secrets.token_hex(3)}")
+    notes = Path(tempfile.mkdtemp(prefix="finetui-tmux-"))
+    terminal = Tmux(f"finetui-test-{os.getpid()}-{secrets.token_hex(3)}", notes / "status")
     unset = [word for name in UNSET for word in ("-u", name)]
-    words = ["env", *unset, *(f"{name}={value}" for name, value in (WORDS | dict(env or {})).items()), *command]
+    values = [f"{name}={value}" for name, value in (WORDS | dict(env or {})).items()]
+    words = [*NOTING, str(terminal.status), "env", *unset, *values, *command]
     start = ["new-session", "-d", "-x", str(columns), "-y", str(rows), *(["-c", str(cwd)] if cwd else [])]
     settings = [word for option in SETTINGS.split(",") for word in ("set", "-g", *option.split(" "), ";")]
     try:
@@ -152,6 +155,7 @@ def tmux(
         yield terminal
     finally:
         subprocess.run(["tmux", "-L", terminal.socket, "kill-server"], capture_output=True)
+        shutil.rmtree(notes)
         folder = Path(os.environ.get("TMUX_TMPDIR", "/tmp"))
         (folder / f"tmux-{os.getuid()}" / terminal.socket).unlink(missing_ok=True)  # tmux leaves it behind
 
