@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, TypeGuard
 
 Row = Mapping[str, Any]
 
@@ -24,11 +24,11 @@ class RowProblem(Exception):  # noqa: N818 - one row is set aside and counted; n
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class SourceRow:
+class SourceRow(NamedTuple):
     """One row of one file: its value, or the problem that kept it from being read.
 
-    `line` counts from 1: the physical line on which the row starts, or the row's number in a Parquet file.
+    `line` counts from 1 and is another for each row: the physical line on which the row starts, or the row's number
+    where a file has no lines (Parquet) or several rows on one of them (a JSON array without line breaks).
     """
 
     line: int
@@ -47,17 +47,27 @@ class Rejection:
 
 def text_of(row: Row, column: str) -> str:
     """The text in a column that must hold some. Raises RowProblem when it is absent, null, blank or no text."""
+    value = row.get(column)
+    if is_usable_text(value):
+        return value
     if column not in row:
         raise RowProblem(f"'{column}' is missing")
-    return checked_text(row[column], f"'{column}'")
+    return checked_text(value, f"'{column}'")
 
 
 def optional_text(row: Row, column: str) -> str | None:
     """The text in a column that may be absent, null or blank (then None). Raises RowProblem when it is no text."""
     value = row.get(column)
-    if value is None or (isinstance(value, str) and not value.strip()):
+    if value is None or (isinstance(value, str) and (not value or value.isspace())):
         return None
     return checked_text(value, f"'{column}'")
+
+
+def is_usable_text(value: object) -> TypeGuard[str]:
+    """Whether `checked_text` lets the value pass; this takes far less time, so it is asked first, once per text."""
+    if not isinstance(value, str) or not value or value.isspace():
+        return False
+    return value.isascii() or _is_encodable(value)
 
 
 def checked_text(value: object, what: str) -> str:
@@ -66,18 +76,24 @@ def checked_text(value: object, what: str) -> str:
         raise RowProblem(f"{what} is null")
     if not isinstance(value, str):
         raise RowProblem(f"{what} is {kind_of(value)}, not text")
-    if not value.strip():
+    if not value or value.isspace():
         raise RowProblem(f"{what} is empty")
     return encodable(value, what)
 
 
 def encodable(text: str, what: str) -> str:
     """`text` itself when it can be written as UTF-8; half a surrogate pair (`\\ud800` in JSON) cannot."""
+    if not text.isascii() and not _is_encodable(text):
+        raise RowProblem(f"{what} holds half a surrogate pair, which is no valid Unicode text")
+    return text
+
+
+def _is_encodable(text: str) -> bool:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise RowProblem(f"{what} holds half a surrogate pair, which is no valid Unicode text") from None
-    return text
+        return False
+    return True
 
 
 def kind_of(value: object) -> str:

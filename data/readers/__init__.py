@@ -1,9 +1,10 @@
 """Readers of dataset files. Each file here reads one kind, found by being here; there is no list to add it to.
 
 A reader is a module with
-  SUFFIXES    the file name endings it reads, lower case
-  IS_TEXT     whether its files are UTF-8 text (compressed, binary and UTF-16 files never get that far)
-  read(path)  yields one SourceRow per row, the unusable ones with their problem; raises DataError for a hopeless file
+  SUFFIXES    the file name endings it reads, lower case, without those of compressions
+  IS_TEXT     whether its files are text (it is given UTF-8, whatever they are in)
+  read(blob)  yields one SourceRow per row, the unusable ones with their problem; raises DataError for a hopeless file
+Compressions and encodings are dealt with before (`content`), archives in `archives`.
 """
 
 from __future__ import annotations
@@ -16,18 +17,12 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from data.errors import DataError
+from data.file_choice import row_names
+from data.nearest import listed
+from data.reading.blobs import Blob, file_blob
+from data.reading.compression import CutShort
+from data.reading.content import content_of
 from data.rows import SourceRow
-
-# First bytes of kinds of files that people hand over by mistake.
-COMPRESSED = {
-    b"\x1f\x8b": "gzip",
-    b"PK\x03\x04": "zip",
-    b"\x28\xb5\x2f\xfd": "zstandard",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ\x00": "xz",
-}
-UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-PARQUET_MARK = b"PAR1"
 
 
 class Reader(Protocol):
@@ -36,8 +31,8 @@ class Reader(Protocol):
     SUFFIXES: tuple[str, ...]
     IS_TEXT: bool
 
-    def read(self, path: Path) -> Iterator[SourceRow]:
-        """The rows of one file, lazily, in file order."""
+    def read(self, blob: Blob) -> Iterator[SourceRow]:
+        """The rows of one blob, lazily, in order."""
 
 
 @cache
@@ -50,49 +45,60 @@ def readers() -> dict[str, Reader]:
 
 
 def read_file(path: Path) -> Iterator[SourceRow]:
-    """The rows of one file, lazily. Raises DataError when the file as a whole cannot be read."""
-    reader = readers().get(path.suffix.lower())
+    """The rows of one file, lazily; of an archive those of every member that holds rows. Raises DataError."""
+    for blob in blobs_in(file_blob(path)):
+        yield from read_blob(blob)
+
+
+def blobs_in(blob: Blob) -> list[Blob]:
+    """The blob itself, or the members of an archive that hold rows. Raises DataError where it cannot be opened."""
+    members = members_in(blob)
+    if members is None:
+        return [blob]
+    inside = {member.name: member.name.removeprefix(f"{blob.name}/") for member in members}
+    chosen = set(row_names(inside.values(), readers()))
+    found = sorted((member for member in members if inside[member.name] in chosen), key=lambda member: member.name)
+    if not found:
+        raise no_rows_inside(f"The archive {blob.name}", sorted(inside.values()))
+    return found
+
+
+def members_in(blob: Blob) -> list[Blob] | None:
+    """The files inside an archive, None where the blob is none. Raises DataError where it cannot be opened."""
+    from data.reading.archives import members_of  # with zipfile and tarfile, which cost 10 ms
+
     try:
-        with path.open("rb") as file:
-            head = file.read(8192)
-        _check_head(path, head, reader)
-        assert reader is not None
-        yield from reader.read(path)
+        return members_of(blob)
     except OSError as error:
+        raise unreadable(blob, error) from error
+
+
+def no_rows_inside(where: str, every: list[str]) -> DataError:
+    """The error for a folder or an archive without a file of rows."""
+    return DataError(
+        f"{where} holds no file that is read ({', '.join(sorted(readers()))}).",
+        means=f"It holds {listed(every, 6)}." if every else "It is empty.",
+        remedy="Unpack or convert the files, or name others as data.dataset.",
+    )
+
+
+def read_blob(blob: Blob) -> Iterator[SourceRow]:
+    """The rows of one blob, lazily. Raises DataError when it as a whole cannot be read."""
+    try:
+        content = content_of(blob, readers())
+        yield from readers()[content.suffix].read(content)
+    except OSError as error:
+        raise unreadable(blob, error) from error
+    except CutShort as cut:
         raise DataError(
-            f"{path} cannot be read: {error.strerror or type(error).__name__}.",
-            means="Its rows are needed and missing.",
-            remedy="Check that the file is there and that you may read it.",
-        ) from error
+            f"{blob.name}: {cut.problem}.", means="No row can be read from it.", remedy="Download or write it again."
+        ) from cut
 
 
-def _check_head(path: Path, head: bytes, reader: Reader | None) -> None:
-    if not head:
-        raise DataError(
-            f"{path} is empty.",
-            means="There is no row to train on.",
-            remedy="Check whether writing or downloading it was cut short, or name another file as data.dataset.",
-        )
-    kind = next((name for mark, name in COMPRESSED.items() if head.startswith(mark)), None)
-    if kind is not None:
-        raise _unreadable(path, f"is {kind}-compressed", "Unpack it and name the unpacked file as data.dataset.")
-    if reader is None:
-        raise _unreadable(
-            path,
-            f"is of a kind that is not read ({path.suffix or 'no file name ending'})",
-            f"Convert it to one of {', '.join(sorted(readers()))}, or give it the ending of what it holds.",
-        )
-    if not reader.IS_TEXT:
-        return
-    if head.startswith(PARQUET_MARK):
-        raise _unreadable(path, "holds Parquet data", "Give it the ending .parquet.")
-    if head.startswith(UTF16_MARKS):
-        raise _unreadable(
-            path, "is UTF-16 text", f"Convert it: iconv -f UTF-16 -t UTF-8 {path.name} > utf8-{path.name}"
-        )
-    if b"\0" in head:
-        raise _unreadable(path, "is binary, not text", f"Check what it is with: file {path.name}")
-
-
-def _unreadable(path: Path, what: str, remedy: str) -> DataError:
-    return DataError(f"{path} {what}.", means="No row can be read from it.", remedy=remedy)
+def unreadable(blob: Blob, error: OSError) -> DataError:
+    """The error for a file that the system does not hand out."""
+    return DataError(
+        f"{blob.name} cannot be read: {error.strerror or type(error).__name__}.",
+        means="Its rows are needed and missing.",
+        remedy="Check that the file is there and that you may read it.",
+    )

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
+from data.reading.blobs import Blob
+from data.reading.compression import CutShort
+from data.reading.lines import LARGEST_LINE_BYTES, TOO_LONG, numbered_lines
 from data.rows import SourceRow, kind_of
 
 SUFFIXES = (".jsonl", ".ndjson")
 IS_TEXT = True
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-
-def read(path: Path) -> Iterator[SourceRow]:
+def read(blob: Blob, largest_line: int = LARGEST_LINE_BYTES) -> Iterator[SourceRow]:
     """One row per line that is not blank."""
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, start=1):
-            line = raw.removeprefix(_BYTE_ORDER_MARK) if number == 1 else raw
-            if line.strip():
-                yield _row(number, line)
+    number = 0
+    with blob.open() as file:
+        try:
+            for number, line in numbered_lines(file, largest_line):
+                if line is None:
+                    yield SourceRow(number, None, TOO_LONG)
+                elif not line.isspace() and line:
+                    yield _row(number, line)
+        except CutShort as cut:
+            yield SourceRow(number + 1, None, cut.problem)
 
 
 def _row(number: int, line: bytes) -> SourceRow:

@@ -3,41 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
-from data.errors import DataError
+from data.reading.blobs import Blob, seekable
+from data.reading.columnar import damage_refused, rows_of
 from data.rows import SourceRow
 
 SUFFIXES = (".parquet",)
 IS_TEXT = False
 
 _ROWS_PER_BATCH = 1000
+# Column chunks are read through a buffer of this size. Otherwise a row group is held whole: 1 GB where a file has one.
+_BUFFER_BYTES = 1024 * 1024
 
 
-def read(path: Path) -> Iterator[SourceRow]:
+def read(blob: Blob) -> Iterator[SourceRow]:
     """One row per record; `line` is its number, from 1."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    line = 0
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=_ROWS_PER_BATCH, use_threads=False):
-                for value in batch.to_pylist():
-                    line += 1
-                    yield SourceRow(line, value, None)
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise _broken(path, line) from error
-    except OSError as error:
-        # pyarrow reports damaged pages as OSError without an errno.
-        if error.errno is not None:
-            raise
-        raise _broken(path, line) from error
+    with seekable(blob).open() as opened:
+        with damage_refused(blob, "Parquet"):
+            file = pq.ParquetFile(
+                blob.path or opened,
+                pre_buffer=False,
+                buffer_size=_BUFFER_BYTES,
+                page_checksum_verification=True,
+            )
+        with file:
+            yield from rows_of(blob, _batches(file), "Parquet")
 
 
-def _broken(path: Path, num_read: int) -> DataError:
-    return DataError(
-        f"{path} is not a whole Parquet file (readable up to row {num_read}).",
-        means="The file is damaged, cut short, or of another kind.",
-        remedy="Download or write it again.",
-    )
+def _batches(file: Any) -> Iterator[Any]:
+    yield from file.iter_batches(batch_size=_ROWS_PER_BATCH, use_threads=False)

@@ -8,7 +8,8 @@ import pytest
 
 from data.errors import DataError
 from data.readers import read_file
-from data.readers.delimited import delimiter_of
+from data.reading.csv_dialect import delimiter_of
+from data.sources import SourceSettings, open_source
 
 
 def read(path: Any) -> list[tuple[int, Any]]:
@@ -76,7 +77,12 @@ def test_an_unnamed_column_is_named_by_its_place(write: Any) -> None:
 
 @pytest.mark.parametrize(
     ("content", "expected"),
-    [(b"a,a\n1,2\n", "names 'a' more than once"), (b"\n\n", "is missing"), (b"caf\xe9,a\n1,2\n", "not valid UTF-8")],
+    [
+        (b"a,a\n1,2\n", "names 'a' more than once"),
+        (b"\n\n", "is missing"),
+        (b"\xef\xbb\xbfcaf\xe9,a\n1,2\n", "not valid UTF-8"),
+        (b"question\0,answer\n1,2\n", "NUL bytes"),
+    ],
 )
 def test_a_header_that_names_no_columns_is_refused(write: Any, content: bytes, expected: str) -> None:
     with pytest.raises(DataError, match=expected):
@@ -89,3 +95,65 @@ def test_a_header_alone_holds_no_row(write: Any) -> None:
 
 def test_tsv_is_split_at_tabs(write: Any) -> None:
     assert read(write("rows.tsv", "q\ta\nx, y\tz\n")) == [(2, {"q": "x, y", "a": "z"})]
+
+
+def notes(path: Any) -> tuple[str, ...]:
+    (part,) = open_source(str(path), SourceSettings())
+    list(part.rows())
+    return part.notes()
+
+
+def test_the_first_line_of_excel_names_the_delimiter(write: Any) -> None:
+    path = write("rows.csv", b"\xef\xbb\xbfsep=;\r\nq;a\r\n1,5;2\r\n")
+    assert read(path) == [(3, {"q": "1,5", "a": "2"})]
+    assert "fields are separated by ';'" in notes(path)
+
+
+def test_line_ends_of_carriage_returns_alone_part_records(write: Any) -> None:
+    assert read(write("rows.csv", "q,a\r1,2\r3,4\r")) == [(2, {"q": "1", "a": "2"}), (3, {"q": "3", "a": "4"})]
+
+
+def test_a_delimiter_at_the_end_of_every_row_is_no_field_and_is_said(write: Any) -> None:
+    path = write("rows.csv", "q,a\n1,2,\n3,4,\n")
+    assert read(path) == [(2, {"q": "1", "a": "2"}), (3, {"q": "3", "a": "4"})]
+    assert any("at the end of a line" in note for note in notes(path))
+
+
+def test_a_nul_byte_costs_only_its_row(write: Any) -> None:
+    text = "question,answer\n" + "what is it,this\n" * 3 + "wh\0at,that\n" + "what is it,this\n"
+    assert [value for line, value in read(write("rows.csv", text)) if line == 5] == [
+        "holds NUL bytes, which are no text"
+    ]
+
+
+def test_lines_of_blanks_are_no_rows(write: Any) -> None:
+    assert read(write("rows.csv", "q,a\n1,2\n   \n\n3,4\n")) == [(2, {"q": "1", "a": "2"}), (5, {"q": "3", "a": "4"})]
+
+
+def test_a_first_line_of_numbers_is_said_to_look_like_a_row(write: Any) -> None:
+    assert any("looks like a row" in note for note in notes(write("rows.csv", "1,2\n3,4\n")))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text", "name"),
+    [
+        ("cp1252", "Größe,“so”\nMüller,5 €\ncafé,x\n", "Windows-1252"),
+        ("cp1251", "вопрос,ответ\nкак дела сегодня,хорошо и спасибо\n", "Windows-1251"),
+        ("cp932", "質問,答え\nこれは何ですか,日本語のテキストです\n", "Shift JIS"),
+        ("gb18030", "问题,答案\n这是什么,这是一个中文的例子\n", "GB 18030"),
+    ],
+)
+def test_a_legacy_encoding_is_guessed_and_the_guess_is_said(write: Any, encoding: str, text: str, name: str) -> None:
+    path = write("rows.csv", text.encode(encoding))
+    header, *rows = [line.split(",") for line in text.splitlines()]
+    assert [value for _, value in read(path)] == [dict(zip(header, row, strict=True)) for row in rows]
+    assert any(note.startswith(f"read as {name}") and "a guess" in note for note in notes(path))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_wide_encodings_are_read_with_and_without_a_mark(write: Any, encoding: str, suffix: str) -> None:
+    text = "q,a\nGröße,漢字\n" if suffix == "csv" else '{"q": "Größe", "a": "漢字"}\n' * 2
+    path = write(f"rows.{suffix}", text.encode(encoding))
+    assert read(path)[-1] == (2, {"q": "Größe", "a": "漢字"})
+    assert notes(path)[0] == f"read as {encoding[:6].upper()}"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data.key_index import KeyIndex, RowNumbers, Seen
+from data.many_rows.key_index import KeyIndex, RowNumbers, Seen
 
 
 @given(keys=st.lists(st.text(max_size=2), max_size=60))

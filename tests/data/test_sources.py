@@ -68,8 +68,8 @@ def test_text_files_count_only_where_no_file_of_rows_stands_beside_them(write: A
 
 
 def test_a_folder_without_a_readable_file_is_refused_with_what_it_holds(write: Any, tmp_path: Path) -> None:
-    write("set/rows.jsonl.gz", b"\x1f\x8b")
-    assert "'rows.jsonl.gz'" in refusal(tmp_path / "set").means
+    write("set/rows.xlsx", b"PK")
+    assert "'rows.xlsx'" in refusal(tmp_path / "set").means
     (tmp_path / "empty").mkdir()
     assert "It is empty" in refusal(tmp_path / "empty").means
 

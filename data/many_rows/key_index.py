@@ -45,8 +45,10 @@ class KeyIndex:
     def groups(self) -> Iterator[list[Seen]]:
         """The rows of every key that more than one row has, each group in the order in which it was added."""
         for place, path in enumerate(self._paths):
-            self._write(place)
-            content = path.read_bytes() if path.exists() else b""
+            content = bytes(self._waiting[place])
+            if path.exists():
+                self._write(place)
+                content = path.read_bytes()
             found: dict[bytes, Seen | list[Seen]] = {}
             for digest, number, side in _ENTRY.iter_unpack(content):
                 before = found.get(digest)
@@ -86,3 +88,9 @@ class RowNumbers:
 
     def __len__(self) -> int:
         return self._count
+
+    def __iter__(self) -> Iterator[int]:
+        """The numbers, ascending."""
+        for place, bits in enumerate(self._bits):
+            if bits:
+                yield from (8 * place + bit for bit in range(8) if bits >> bit & 1)

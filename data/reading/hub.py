@@ -1,5 +1,6 @@
 """Datasets of the Hugging Face Hub: downloads into the hub's own cache, or finds there. Which of the files are read
-is decided in `file_choice`; reading them is no concern here. huggingface_hub is loaded only inside `snapshot_of`.
+is decided in `file_choice`, reading over the network is in `hub_streaming`. huggingface_hub is loaded only inside
+functions.
 """
 
 from __future__ import annotations
@@ -8,9 +9,46 @@ import glob
 from pathlib import Path
 
 from data.errors import DataError
-from data.file_choice import HUB_SUFFIXES
+from data.file_choice import HUB_ENDINGS
+from data.reading import hub_streaming
+from data.reading.blobs import Blob, file_blob
 
 DESCRIPTIONS = ["*dataset_infos.json", "*dataset_info.json", ".*", "*/.*"]
+
+
+def files_of(
+    repo: str, *, subset: str | None, revision: str | None, offline: bool, cache_dir: str | None, stream: bool
+) -> dict[str, Blob]:
+    """The files of `repo` ("owner/name") by their names in it. With `stream`, read over the network as they are needed,
+    unless the cache has them. Raises DataError as `snapshot_of` does.
+    """
+    if stream and not offline:
+        try:
+            folder = snapshot_of(repo, subset=subset, revision=revision, offline=True, cache_dir=cache_dir)
+        except DataError as not_cached:
+            if not isinstance(not_cached, OutOfReachError):
+                raise
+            return _remote(repo, revision, cache_dir)
+    else:
+        folder = snapshot_of(repo, subset=subset, revision=revision, offline=offline, cache_dir=cache_dir)
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return {name: file_blob(folder / name, f"{repo}/{name}") for name in names}
+
+
+def _remote(repo: str, revision: str | None, cache_dir: str | None) -> dict[str, Blob]:
+    import httpx2
+    from huggingface_hub import errors
+
+    def explained(error: Exception) -> DataError:
+        if isinstance(error, httpx2.TransportError | errors.OfflineModeIsEnabled):
+            return _out_of_reach(repo, revision, _entry(repo, cache_dir), _why(error, offline=False))
+        return _explained(error, repo, revision)
+
+    return hub_streaming.remote_files(repo, revision, explained)
+
+
+class OutOfReachError(DataError):
+    """What is wanted is not in the cache, and the hub was not or could not be asked."""
 
 
 def snapshot_of(repo: str, *, subset: str | None, revision: str | None, offline: bool, cache_dir: str | None) -> Path:
@@ -30,12 +68,11 @@ def snapshot_of(repo: str, *, subset: str | None, revision: str | None, offline:
             revision=revision,
             cache_dir=cache_dir,
             local_files_only=offline,
-            allow_patterns=[f"*{name}*{suffix}" for suffix in HUB_SUFFIXES],
+            allow_patterns=[f"*{name}*{ending}" for ending in HUB_ENDINGS],
             ignore_patterns=DESCRIPTIONS,
         )
     except (errors.LocalEntryNotFoundError, httpx2.TransportError) as error:
-        cache = Path(cache_dir or huggingface_hub.constants.HF_HUB_CACHE)
-        raise _out_of_reach(repo, revision, cache / f"datasets--{repo.replace('/', '--')}") from error
+        raise _out_of_reach(repo, revision, _entry(repo, cache_dir), _why(error, offline=offline)) from error
     except (errors.HFValidationError, errors.XetDownloadError, OSError) as error:
         raise _explained(error, repo, revision) from error
     return _whole(Path(folder), repo)
@@ -81,11 +118,32 @@ def page(repo: str) -> str:
     return f"https://huggingface.co/datasets/{repo}"
 
 
-def _out_of_reach(repo: str, revision: str | None, entry: Path) -> DataError:
+def _entry(repo: str, cache_dir: str | None) -> Path:
+    """The folder of the dataset in the hub's cache."""
+    import huggingface_hub
+
+    return Path(cache_dir or huggingface_hub.constants.HF_HUB_CACHE) / f"datasets--{repo.replace('/', '--')}"
+
+
+def _why(error: Exception, *, offline: bool) -> str:
+    """What kept the hub from being asked, in a sentence: only what is known."""
+    from huggingface_hub import constants, errors
+
+    if offline:
+        return "The network was not to be used (offline)."
+    if constants.is_offline_mode() or isinstance(error, errors.OfflineModeIsEnabled):
+        return "The network was not to be used (HF_HUB_OFFLINE is set)."
+    cause = error.__cause__ if isinstance(error, errors.LocalEntryNotFoundError) else error
+    cause = cause if isinstance(cause, Exception) else error
+    said = next(iter(str(cause).splitlines()), "")[:120]
+    return f"Asking the hub failed: {type(cause).__name__}{': ' if said else ''}{said}."
+
+
+def _out_of_reach(repo: str, revision: str | None, entry: Path, why: str) -> OutOfReachError:
     wanted = f"{repo} (revision {revision})" if revision else repo
-    return DataError(
+    return OutOfReachError(
         f"The dataset {wanted} is not, or not wholly, on this machine, and the hub is out of reach.",
-        means=f"The network is off or offline mode is on, and {entry} does not hold all the files.",
+        means=f"{why} {entry} does not hold all the files.",
         remedy=f"Once with a network, run: hf download --repo-type dataset {repo}\n"
         f"(page: {page(repo)}; a gated or private dataset needs: hf auth login), or name a local file as data.dataset.",
     )

@@ -1,0 +1,1 @@
+"""From names to bytes to text: files, compressions, archives, encodings, the hub. What rows mean lives elsewhere."""
