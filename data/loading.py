@@ -1,4 +1,4 @@
-"""One dataset string -> its rows, understood, one at a time; and all its examples with an account of the others.
+"""One dataset string -> its rows, understood, one at a time.
 
 `Rows` holds one row at a time and can be gone through again, so it takes files of any size. Splitting lives elsewhere.
 """
@@ -6,18 +6,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import NamedTuple
 
-from data.conversation import Conversation, Example, Message, PlainText
-from data.detection import Detection, columns_of, detect
+from data.conversation import Conversation, Example, Message
 from data.errors import DataError
-from data.formats import format_named
+from data.formats import format_named, known_columns
+from data.nearest import listed
 from data.rows import Rejection, Row, RowProblem, SourceRow
 from data.sources import Part, SourceFile, SourceSettings, open_source
-from data.splitting import without_duplicates
-from data.template import parse_template, renamed, unknown_column
+from data.understanding.detection import Detection, check_new_names, columns_of, detect
+from data.understanding.template import parse_template, renamed, unknown_column
+from data.understanding.undecided import SwappedColumnError
 
 AUTO, TEMPLATE = "auto", "template"
 SAMPLED_ROWS = 1000
@@ -36,8 +38,7 @@ class Shape:
     system: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ReadRow:
+class ReadRow(NamedTuple):
     """One row. It has either an example or a rejection; `values` is what its file holds, None where that is unreadable.
 
     `line` counts on from file to file, `file_line` from 1 inside its own file.
@@ -72,34 +73,26 @@ class Rows:
         self.columns = columns_of(one.row.value for one in sample if one.row.value is not None)
 
     def __iter__(self) -> Iterator[ReadRow]:
-        for placed in _placed(self.parts, self.max_rows):
-            yield self._read(placed)
+        convert, columns, system = self._convert, self.shape.columns, self.shape.system
+        for line, file, (file_line, values, problem) in _placed(self.parts, self.max_rows):
+            if values is None:
+                yield ReadRow(line, file, file_line, None, None, Rejection(file_line, problem or "", file))
+                continue
+            try:
+                example = convert(renamed(values, columns) if columns else values, line)
+            except RowProblem as found:
+                yield ReadRow(line, file, file_line, values, None, Rejection(file_line, found.reason, file))
+                continue
+            if system is not None:
+                example = _with_system(example, system)
+            yield ReadRow(line, file, file_line, values, example, None)
 
     def files(self) -> tuple[SourceFile, ...]:
         """What the rows came from, hashed; each file is read once more for it."""
         return tuple(part.source_file() for part in self.parts)
 
-    def _read(self, placed: PlacedRow) -> ReadRow:
-        outcome = _converted(placed, self._convert, self.shape)
-        where = (placed.line, placed.file, placed.row.line, placed.row.value)
-        return ReadRow(*where, None, outcome) if isinstance(outcome, Rejection) else ReadRow(*where, outcome, None)
 
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """The examples of one dataset string without exact duplicates; `places` gives file and line by example line."""
-
-    examples: tuple[Example, ...]
-    places: Mapping[int, tuple[str, int]]
-    rejected: tuple[Rejection, ...]
-    num_duplicates: int
-    detection: Detection
-    files: tuple[SourceFile, ...]
-    num_read: int
-
-
-@dataclass(frozen=True, slots=True)
-class PlacedRow:
+class PlacedRow(NamedTuple):
     """A row with its line in the whole dataset (counting on from file to file) and its file."""
 
     line: int
@@ -107,41 +100,20 @@ class PlacedRow:
     row: SourceRow
 
 
-def load(dataset: str, settings: SourceSettings, shape: Shape, max_rows: int | None = None) -> Loaded:
-    """Read, recognise and convert at most `max_rows` rows. Raises DataError when no usable row is left."""
-    rows = Rows(dataset, settings, shape, max_rows)
-    examples: list[Example] = []
-    rejected: list[Rejection] = []
-    places: dict[int, tuple[str, int]] = {}
-    for row in rows:
-        places[row.line] = (row.file, row.file_line)
-        if row.example is not None:
-            examples.append(row.example)
-        elif row.rejection is not None:
-            rejected.append(row.rejection)
-    if not examples:
-        raise nothing_left(dataset, rejected)
-    if shape.system is not None and all(isinstance(example, PlainText) for example in examples):
-        raise _system_unused(dataset)
-    kept = without_duplicates(examples)
-    return Loaded(
-        examples=tuple(kept),
-        places=places,
-        rejected=tuple(rejected),
-        num_duplicates=len(examples) - len(kept),
-        detection=rows.detection,
-        files=rows.files(),
-        num_read=len(places),
-    )
+def check_usable(rows: Rows) -> None:
+    """Raises DataError when no row can be used. Reads up to the first that can."""
+    if all(row.example is None for row in rows):
+        raise nothing_left(rows.dataset, (row.rejection for row in rows if row.rejection is not None))
 
 
-def nothing_left(dataset: str, rejected: Sequence[Rejection]) -> DataError:
+def nothing_left(dataset: str, rejected: Iterable[Rejection]) -> DataError:
     """The error for a dataset without a usable row, with the commonest reasons and where they were first met."""
     first: dict[str, Rejection] = {}
+    counted: Counter[str] = Counter()
     for rejection in rejected:
         first.setdefault(rejection.reason, rejection)
-    commonest = Counter(rejection.reason for rejection in rejected).most_common(5)
-    reasons = [f"  {count} x {reason} (first: {_place(first[reason])})" for reason, count in commonest]
+        counted[rejection.reason] += 1
+    reasons = [f"  {count} x {reason} (first: {_place(first[reason])})" for reason, count in counted.most_common(5)]
     return DataError(
         f"No usable row is left of {dataset}.",
         means="\n".join(["Every row was set aside:", *reasons]) if reasons else "It holds no row at all.",
@@ -155,17 +127,18 @@ def _place(rejection: Rejection) -> str:
 
 def read_rows(parts: Sequence[Part], max_rows: int | None) -> list[PlacedRow]:
     """At most `max_rows` rows of all parts in turn, unreadable ones included."""
-    return list(_placed(parts, max_rows))
+    return [PlacedRow(*placed) for placed in _placed(parts, max_rows)]
 
 
-def _placed(parts: Sequence[Part], max_rows: int | None) -> Iterator[PlacedRow]:
+def _placed(parts: Sequence[Part], max_rows: int | None) -> Iterator[tuple[int, str, SourceRow]]:
+    """The fields of a `PlacedRow`, for every row."""
     before, num_read = 0, 0
     for part in parts:
-        last = before
+        last, name = before, part.name
         for row in islice(part.rows(), None if max_rows is None else max_rows - num_read):
             num_read += 1
             last = before + row.line
-            yield PlacedRow(last, part.name, row)
+            yield last, name, row
         before = last
 
 
@@ -175,15 +148,17 @@ def understand(dataset: str, placed: Sequence[PlacedRow], shape: Shape) -> tuple
     if not readable:
         raise nothing_left(dataset, [Rejection(one.row.line, one.row.problem or "", one.file) for one in placed])
     columns = columns_of(readable)
-    for name in shape.columns.values():
-        if name not in columns:
-            raise unknown_column(name, columns, "data.columns")
+    for new, old in shape.columns.items():
+        if old not in columns and new in columns and (old in known_columns() or shape.template is not None):
+            raise SwappedColumnError(new, old, means=f"The rows have the columns {listed(columns)}.")
+        if old not in columns:
+            raise unknown_column(old, columns, "data.columns")
     if shape.template is not None:
         if shape.format not in (AUTO, TEMPLATE):
             raise _both_set(shape.format)
         template = parse_template(shape.template)
         template.check_columns(columns_of(renamed(row, shape.columns) for row in readable))
-        return template.convert, Detection(TEMPLATE, 1.0, "the recipe gives a template")
+        return template.convert, Detection(TEMPLATE, 1.0, "a template is given")
     if shape.format == TEMPLATE:
         raise DataError(
             'data.format is "template", and there is no data.template.',
@@ -191,30 +166,23 @@ def understand(dataset: str, placed: Sequence[PlacedRow], shape: Shape) -> tuple
             remedy='Set data.template, for example to "Task: {text}\\nSolution: {code}", or data.format to "auto".',
         )
     if shape.format == AUTO:
-        detection = detect([renamed(row, shape.columns) for row in readable[:SAMPLED_ROWS]])
+        lines = [one.row.line for one in placed if one.row.value is not None][:SAMPLED_ROWS]
+        detection = detect([renamed(row, shape.columns) for row in readable[:SAMPLED_ROWS]], lines, shape.columns)
     else:
-        detection = Detection(shape.format, 1.0, "the recipe names the format")
+        check_new_names(shape.format, shape.columns)
+        detection = Detection(shape.format, 1.0, "the format is named")
     return format_named(detection.format).convert, detection
 
 
-def _converted(one: PlacedRow, converter: Converter, shape: Shape) -> Example | Rejection:
-    if one.row.value is None:
-        return Rejection(one.row.line, one.row.problem or "", one.file)
-    try:
-        example = converter(renamed(one.row.value, shape.columns), one.line)
-    except RowProblem as problem:
-        return Rejection(one.row.line, problem.reason, one.file)
-    return _with_system(example, shape.system)
-
-
-def _with_system(example: Example, system: str | None) -> Example:
+def _with_system(example: Example, system: str) -> Example:
     """The example behind the system prompt, unless it is plain text or has a system message of its own."""
-    if system is None or not isinstance(example, Conversation) or example.messages[0].role == "system":
+    if not isinstance(example, Conversation) or example.messages[0].role == "system":
         return example
     return replace(example, messages=(Message("system", system), *example.messages))
 
 
-def _system_unused(dataset: str) -> DataError:
+def system_unused(dataset: str) -> DataError:
+    """The error for a system prompt where every row is plain text."""
     return DataError(
         f"data.system is set, and the rows of {dataset} are plain text.",
         means="Plain text is no conversation, so a system prompt has no place in it.",

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from data.detection import Detection, columns_of
 from data.errors import DataError
 from data.loading import SAMPLED_ROWS, read_rows, understand
 from data.preparation import DataRequest, main_source, shape_of
 from data.sources import open_source
+from data.understanding.detection import Detection, columns_of
 
 NUM_ROWS = 3
 

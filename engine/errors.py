@@ -91,6 +91,12 @@ EXIT_CODES: dict[str, int] = {
     )
 }
 
+
+def kind_of(fault: FinetuiError) -> str:
+    """The error of this tree that a fault is, by name, as it travels between processes; some carry more than that."""
+    return next(kind.__name__ for kind in type(fault).__mro__ if kind.__name__ in EXIT_CODES)
+
+
 __all__ = [
     "EXIT_CODES",
     "ChangedError",
@@ -104,4 +110,5 @@ __all__ = [
     "RecipeError",
     "RunDirError",
     "StoppedError",
+    "kind_of",
 ]

@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from engine.errors import FinetuiError
+from engine.errors import FinetuiError, kind_of
 from engine.event_log import EventWriter
 from engine.events import RunFailed, WorkerFailed, clip
 
@@ -32,10 +32,10 @@ def failure(fault: BaseException) -> WorkerFailed:
     """The event that tells a failure to its reader. A fault that is not ours is named, not explained."""
     if isinstance(fault, FinetuiError):
         return WorkerFailed(
-            error=type(fault).__name__,
+            error=kind_of(fault),
             exit_code=fault.exit_code,
             happened=clip(fault.happened),
-            means=clip(fault.means, 400),
+            means=clip(fault.means, 1400),
             remedy=clip(fault.remedy, 600),
         )
     return WorkerFailed(

@@ -2,8 +2,14 @@
 
 A format is a module with a docstring whose first line says which columns it takes, and with
   EXAMPLE            one row
+  COLUMNS            the name of every column that it reads
+  DEPTH              how much it holds: 0 text, 1 a request and its answer, 2 conversations, 3 answers set against
+                     each other. Where rows have several shapes, the deepest is meant.
   matches(row)       whether a row has this shape, judged by its columns, not by whether their content is usable
   convert(row, line) the Example in the row; raises RowProblem with a reason for a row that cannot be used
+  row_of(example)    the opposite: the example as a row that convert makes the same example of; raises RowProblem
+                     where the format cannot hold it
+and, where there is something to know before training on it, NOTE: half a sentence for the reason of a detection.
 """
 
 from __future__ import annotations
@@ -18,7 +24,7 @@ from data.errors import DataError
 from data.nearest import nearest
 from data.rows import Row, RowProblem
 
-__all__ = ["Format", "RowProblem", "all_formats", "format_named", "one_line_each"]
+__all__ = ["Format", "RowProblem", "all_formats", "format_named", "known_columns", "one_line_each"]
 
 
 class Format(Protocol):
@@ -26,12 +32,17 @@ class Format(Protocol):
 
     __doc__: str | None
     EXAMPLE: dict[str, Any]
+    COLUMNS: tuple[str, ...]
+    DEPTH: int
 
     def matches(self, row: Row) -> bool:
         """Whether the row has this shape."""
 
     def convert(self, row: Row, line: int) -> Example:
         """The Example in the row."""
+
+    def row_of(self, example: Example) -> dict[str, Any]:
+        """The example as a row. Raises RowProblem where the format cannot hold it."""
 
 
 @cache
@@ -54,6 +65,11 @@ def format_named(name: str) -> Format:
             + ".",
         )
     return found
+
+
+def known_columns() -> list[str]:
+    """Every column name that some format reads."""
+    return list(dict.fromkeys(name for module in all_formats().values() for name in module.COLUMNS))
 
 
 def one_line_each() -> list[str]:

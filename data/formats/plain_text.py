@@ -5,16 +5,21 @@
 
 from __future__ import annotations
 
-from data.conversation import PlainText
-from data.rows import Row, text_of
+from typing import Any
+
+from data.conversation import Example, PlainText
+from data.rows import Row, RowProblem, text_of
 
 EXAMPLE = {"text": "The lighthouse stood at the end of the pier."}
+DEPTH = 0
+COLUMNS = ("text",)
 
 # Columns that describe a text. Any other column may be the answer to it (a label, some code), and training on the
 # text alone would then be wrong in silence: such rows are plain text only when the recipe says so.
 DESCRIPTIVE = {
     *("id", "idx", "index", "title", "url", "source", "file_path", "dump", "license", "meta", "metadata"),
-    *("date", "timestamp", "lang", "language", "language_score", "token_count"),
+    *("date", "timestamp", "lang", "language", "language_score", "token_count", "score", "int_score", "added"),
+    *("created", "author", "path", "filename", "doc_id", "warc_date", "crawl", "subset"),
 }
 
 
@@ -26,3 +31,10 @@ def matches(row: Row) -> bool:
 def convert(row: Row, line: int) -> PlainText:
     """The text as it stands."""
     return PlainText(text_of(row, "text"), line)
+
+
+def row_of(example: Example) -> dict[str, Any]:
+    """The text as it stands."""
+    if not isinstance(example, PlainText):
+        raise RowProblem("it is a conversation, and plain_text would lose who says what")
+    return {"text": text_of({"text": example.text}, "text")}

@@ -6,9 +6,10 @@ from datetime import date
 
 import pytest
 
+from data.conversation import PlainText, single_turn
 from data.errors import DataError
 from data.formats import RowProblem
-from data.template import parse_template, renamed
+from data.understanding.template import parse_template, renamed
 
 
 def test_the_last_field_is_the_answer_and_request_and_answer_are_the_filled_template() -> None:
@@ -62,6 +63,37 @@ def test_a_template_that_cannot_be_understood_is_refused_with_an_example(templat
 def test_a_row_that_does_not_fill_the_template_is_rejected_with_the_reason(row: dict[str, object], reason: str) -> None:
     with pytest.raises(RowProblem, match=reason):
         parse_template("{a} {b}").convert(row, 1)
+
+
+def test_a_filled_template_is_taken_apart_again() -> None:
+    template = parse_template("Task: {text}\nSolution: {code}\nEnd")
+    row = {"text": "add\nup", "code": "a+b"}
+    assert template.row_of(template.convert(row, 1)) == row
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"a": "x, y", "b": "z", "c": "w"}, "could be of several rows"),
+        ({"a": "x", "b": "x, z", "c": "w"}, "could be of several rows"),
+    ],
+)
+def test_a_filled_template_that_could_be_of_several_rows_is_not_taken_apart(row: dict[str, str], reason: str) -> None:
+    template = parse_template("{a}, {b}: {c}")
+    with pytest.raises(RowProblem, match=reason):
+        template.row_of(template.convert(row, 1))
+
+
+def test_what_is_not_in_the_templates_words_is_not_written_with_it() -> None:
+    template = parse_template("Task: {text}\nSolution: {code}")
+    with pytest.raises(RowProblem, match="not in the template's words"):
+        template.row_of(single_turn("Write a sum.", "a+b", 1))
+    with pytest.raises(RowProblem, match="system message"):
+        template.row_of(single_turn("Task: a\nSolution: ", "b", 1, "Be brief."))
+    with pytest.raises(RowProblem, match="'a' stands for two texts"):
+        parse_template("{a} and {a}: {b}").row_of(single_turn("x and y: ", "z", 1))
+    with pytest.raises(RowProblem, match="plain text"):
+        template.row_of(PlainText("a", 1))
 
 
 def test_renamed_columns_take_the_place_of_columns_that_had_the_name() -> None:

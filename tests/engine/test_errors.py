@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from data.understanding.undecided import UndecidedError
 from engine import errors
 from engine.errors import DataError, FinetuiError
 
@@ -30,3 +31,8 @@ def test_an_error_reads_as_what_happened_what_it_means_and_what_to_do() -> None:
         str(DataError("No rows.", means="Nothing to do.", remedy="Add some.")) == "No rows.\nNothing to do.\nAdd some."
     )
     assert str(FinetuiError("Only this.")) == "Only this."
+
+
+def test_an_error_that_carries_more_than_its_class_travels_under_the_name_that_the_tree_has() -> None:
+    assert errors.kind_of(UndecidedError("Which one?", (), means="")) == "DataError"
+    assert {errors.kind_of(vars(errors)[name]("x")) for name in errors.EXIT_CODES} == set(errors.EXIT_CODES)

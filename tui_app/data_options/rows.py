@@ -5,13 +5,19 @@ Not here: what the commands of `finetui data` do (`data_commands/`).
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace
 
 from data.loading import AUTO, Rows, Shape
 from data.sources import SourceSettings
 from engine.errors import RecipeError
+from tui_app.data_options.asking import can_ask, typed, understood
 
+STDIN = "-"
 WHERE = "file, folder, hub dataset (owner/name), generator:NAME, or - for stdin"
+
+
+READING = "How rows are read (--format, --template, --column …): finetui data --help"
+"""The last line of a command's help, in place of options that all commands have."""
 
 
 def add_dataset(parser: ArgumentParser, name: str = "dataset") -> None:
@@ -37,6 +43,23 @@ def add_shape(parser: ArgumentParser) -> None:
     how.add_argument("--offline", action="store_true", help="never use the network")
 
 
+def reading_help() -> str:
+    """The options on how rows are read, as a help page shows them."""
+    parser = ArgumentParser(add_help=False, usage=SUPPRESS)
+    add_shape(parser)
+    return parser.format_help().replace("how the rows are read:", "how rows are read, in every command:")
+
+
+def hide_reading(parser: ArgumentParser) -> None:
+    """Leave those options out of a command's own page: it must fit a screen."""
+    own = ArgumentParser(add_help=False)
+    add_shape(own)
+    for action in parser._actions:
+        if set(action.option_strings) & {word for each in own._actions for word in each.option_strings}:
+            action.help = SUPPRESS
+    parser.epilog = READING
+
+
 def shape_of(options: Namespace) -> Shape:
     """How rows are to be understood. Raises RecipeError for a --column that is no NEW=OLD."""
     template = options.template
@@ -55,18 +78,38 @@ def source_of(options: Namespace) -> SourceSettings:
         generator_rows=options.generator_rows,
         seed=getattr(options, "seed", 42),
         offline=options.offline,
+        stream=True,
     )
 
 
-def rows_of(options: Namespace, dataset: str | None = None) -> Rows:
-    """The rows that the options name. Raises DataError or RecipeError."""
+def check_max_rows(options: Namespace) -> None:
+    """Raises RecipeError for a --max-rows that leaves nothing."""
     if options.max_rows is not None and options.max_rows < 1:
         raise RecipeError(
             f"--max-rows is {options.max_rows}.",
             means="No row would be read.",
             remedy="Give 1 or more, or leave it out.",
         )
-    return Rows(dataset or options.dataset, source_of(options), shape_of(options), options.max_rows)
+
+
+def rows_of(options: Namespace, dataset: str | None = None) -> Rows:
+    """The rows that the options name; on a terminal, somebody is asked what cannot be told from the rows.
+
+    Raises DataError or RecipeError.
+    """
+    check_max_rows(options)
+    name = dataset or options.dataset
+
+    def opened(shape: Shape) -> Rows:
+        return Rows(name, source_of(options), shape, options.max_rows)
+
+    may_ask = can_ask() and name != STDIN and not getattr(options, "json", False)
+    rows = understood(opened, shape_of(options), answer_from=typed if may_ask else None)
+    if dataset is None:
+        # What was answered is part of what the command was told, as if it had been typed as options.
+        options.format, options.template = rows.shape.format, rows.shape.template
+        options.column = [f"{new}={old}" for new, old in rows.shape.columns.items()]
+    return rows
 
 
 def _renamed(word: str) -> tuple[str, str]:

@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from data.conversation import Conversation, single_turn
+from data.conversation import Conversation, Example, single_turn
 from data.errors import DataError
 from data.nearest import listed, nearest
 from data.rows import Row, RowProblem, encodable, kind_of
+from data.understanding.pairs import parts_of
 
+TEMPLATE = "template"
+"""What stands for the format's name where rows are put into words."""
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _EXAMPLE = 'template = "Task: {text}\\nSolution: {code}"'
 
@@ -42,6 +45,23 @@ class Template:
             raise RowProblem(f"'{self.fields[-1]}' is empty")
         request = "".join(text + value for text, value in zip(self.texts[:-2], values[:-1], strict=True))
         return single_turn(request + self.texts[-2], values[-1] + self.texts[-1], line)
+
+    def row_of(self, example: Example) -> dict[str, str]:
+        """The opposite of convert, all values as text.
+
+        Raises RowProblem where the example is no single turn in the template's words, or could be of several rows.
+        """
+        system, request, answer = parts_of(example, TEMPLATE)
+        if system is not None:
+            raise RowProblem("it has a system message, and a template has no place for one")
+        asked, answered = _taken_apart(request, self.texts[:-1]), _taken_apart(answer, ("", self.texts[-1]))
+        if not answered[0].strip():
+            raise RowProblem(f"'{self.fields[-1]}' would be empty")
+        row: dict[str, str] = {}
+        for field, value in zip(self.fields, asked + answered, strict=True):
+            if row.setdefault(field, value) != value:
+                raise RowProblem(f"'{field}' stands for two texts")
+        return row
 
 
 def parse_template(template: str) -> Template:
@@ -93,6 +113,34 @@ def _filled(row: Row, field: str) -> str:
     if isinstance(value, str | int | float | Decimal | date):
         return encodable(str(value), f"'{field}'")
     raise RowProblem(f"'{field}' is {kind_of(value)}, not text or a number")
+
+
+def _taken_apart(text: str, texts: tuple[str, ...]) -> list[str]:
+    """What stands between `texts`, of which the first begins the text and the last ends it. Raises RowProblem.
+
+    Each of those between is looked for from the left and from the right: where that finds two places, the values
+    cannot be told.
+    """
+    first, *between, last = texts
+    if not (text.startswith(first) and text.endswith(last) and len(text) >= len(first) + len(last)):
+        raise RowProblem("it is not in the template's words")
+    middle = text[len(first) : len(text) - len(last)]
+    left, position = [0], 0
+    for piece in between:
+        position = middle.find(piece, position)
+        if position < 0:
+            raise RowProblem("it is not in the template's words")
+        left.append(position)
+        position += len(piece)
+    right, position = [], len(middle)
+    for piece in reversed(between):
+        position = middle.rfind(piece, 0, position)
+        right.append(position)
+    if right != left[:0:-1]:
+        raise RowProblem("it could be of several rows in the template's words")
+    ends = [*left[1:], len(middle)]
+    starts = [0, *(place + len(piece) for place, piece in zip(left[1:], between, strict=True))]
+    return [middle[start:end] for start, end in zip(starts, ends, strict=True)]
 
 
 def _bad(what: str) -> DataError:
