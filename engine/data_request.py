@@ -6,15 +6,17 @@ Not here: reading rows (`data.preparation`) and tokenizing them (`training.prepa
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
+from data.file_choice import is_archive_name, row_suffix
+from data.loading import AUTO
 from data.preparation import DataRequest
 from engine.errors import DataError
 from engine.recipe import Recipe
 
 ELSEWHERE = re.compile(r"(generator:|hub:).*|[\w.-]+/[\w.-]+", re.ASCII)
 """Generators, and what may be a hub dataset: owner/name."""
-FILE_ENDING = re.compile(r"\.(jsonl|json|ndjson|csv|tsv|parquet|txt)$", re.IGNORECASE)
 
 
 def data_request(recipe: Recipe) -> DataRequest:
@@ -43,6 +45,33 @@ def data_request(recipe: Recipe) -> DataRequest:
     )
 
 
+def command_words(request: DataRequest) -> str:
+    """The words that name the rows of `request`, and how they are read, for the commands of `finetui data`."""
+    options = {
+        "--format": None if request.format == AUTO else request.format,
+        "--template": request.template,
+        "--system": request.system,
+        "--subset": request.subset,
+        "--split": request.split,
+        "--revision": request.revision,
+        "--generator-rows": request.generator_rows,
+        "--max-rows": request.max_rows,
+    }
+    words = [request.dataset]
+    for name, value in options.items():
+        words += [name, str(value)] if value is not None else []
+    for new, old in request.columns.items():
+        words += ["--column", f"{new}={old}"]
+    return shlex.join(words)
+
+
+def names_rows(name: str) -> bool:
+    """Whether a file's name ends as those do that rows are read from, packed and in archives too."""
+    from data.readers import readers
+
+    return row_suffix(name) in readers() or is_archive_name(name)
+
+
 def missing_rows(recipe: Recipe, base_dir: Path) -> DataError | None:
     """The error for the first file of rows that is not here; None when all are, or are not files.
 
@@ -53,9 +82,9 @@ def missing_rows(recipe: Recipe, base_dir: Path) -> DataError | None:
         written = getattr(data, field)
         if written is None or Path(written).is_absolute():
             continue
-        if ELSEWHERE.fullmatch(written) and not FILE_ENDING.search(written):
+        if ELSEWHERE.fullmatch(written) and not names_rows(written):
             continue
-        here = sorted(path.name for path in Path.cwd().iterdir() if FILE_ENDING.search(path.name))
+        here = sorted(path.name for path in Path.cwd().iterdir() if names_rows(path.name))
         there = f"Rows lying here: {', '.join(here[:8])}." if here else f"Name them: --set data.{field}=/path/to/rows"
         return DataError(
             f"data.{field}: there is no {written} in {' or '.join(dict.fromkeys([str(base_dir), str(Path.cwd())]))}.",

@@ -206,6 +206,9 @@ def cross_problems(recipe: Recipe) -> list[Problem]:
         )
     if data.eval_fraction + data.test_fraction >= 1:
         found.append(Problem("data.eval_fraction", "with test_fraction it leaves no rows to train on.", "Lower them."))
+    if data.trained_answers == "last" and not data.completion_only_loss:
+        text = '"last" has no effect: without completion_only_loss every token is trained.'
+        found.append(Problem("data.trained_answers", text, "Set data.completion_only_loss = true."))
     if data.unseen_answers and not data.test_fraction and data.test_dataset is None:
         found.append(Problem("data.unseen_answers", "there is no test split to put them in.", "Set test_fraction."))
     if evaluation.enabled and not data.test_fraction and data.test_dataset is None:

@@ -68,8 +68,8 @@ class DataSection(Section):
 
     dataset: str = Field(
         min_length=1,
-        description="File (jsonl, json, csv, tsv, parquet, txt), folder of them, hub dataset (owner/name), "
-        "or generator:NAME.",
+        description="File (jsonl, json, csv, tsv, parquet, arrow, txt; .gz, .zst, .zip), folder of them, hub dataset "
+        "(owner/name), or generator:NAME.",
     )
     format: str = Field(
         "auto", description="Row format, for example alpaca, messages or sharegpt; auto detects it and says why."
@@ -105,6 +105,11 @@ class DataSection(Section):
     )
     completion_only_loss: bool = Field(
         True, description="Train on answers only; off trains on every token of a row. Plain text always trains on all."
+    )
+    trained_answers: Literal["every", "last"] = Field(
+        "every",
+        description="Of a conversation, train every assistant turn (TRL's assistant_only_loss) or the last answer only "
+        "(TRL's completion_only_loss); plain rendering has the last only.",
     )
     on_overflow: Literal["truncate", "drop", "refuse"] = Field(
         "truncate", description="What becomes of rows longer than training.max_length; the receipt counts them."

@@ -104,6 +104,7 @@ def counted_from(recipe: Recipe) -> dict[str, Any]:
         **asdict(data_request(recipe)),
         "rendering": data.rendering,
         "completion_only_loss": data.completion_only_loss,
+        "trained_answers": data.trained_answers,
         "model": (model.name_or_path, model.revision),
     }
 

@@ -5,6 +5,7 @@ Not here: counting tokens (`training.prepare`) and what a batch costs (`memory`,
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,10 +25,10 @@ class RowLengths:
     @staticmethod
     def of(rows: Iterable[tuple[int, int]]) -> RowLengths:
         """Count (tokens, trained tokens) of every row. Raises ValueError when there is none."""
-        counted = sorted(rows, reverse=True)
-        if not counted:
-            raise ValueError("no rows to count")
-        return RowLengths(tuple(counted[:MAX_KEPT]), len(counted), sum(tokens for tokens, _ in counted))
+        counter = LengthCounter()
+        for tokens, trained in rows:
+            counter.add(tokens, trained)
+        return counter.lengths()
 
     def batch(self, num_rows: int, max_length: int) -> tuple[tuple[int, int], ...]:
         """(tokens, trained tokens) of the rows of the largest micro-batch, cut at `max_length`.
@@ -50,3 +51,26 @@ class RowLengths:
     def from_json(values: Mapping[str, Any]) -> RowLengths:
         longest = tuple((int(tokens), int(trained)) for tokens, trained in values["longest"])
         return RowLengths(longest, int(values["num_rows"]), int(values["num_tokens"]))
+
+
+class LengthCounter:
+    """Counts rows as they come; holds the longest `MAX_KEPT` only."""
+
+    def __init__(self) -> None:
+        self.num_rows, self.num_tokens = 0, 0
+        self._longest: list[tuple[int, int]] = []
+
+    def add(self, tokens: int, trained: int) -> None:
+        """One row."""
+        self.num_rows += 1
+        self.num_tokens += tokens
+        if len(self._longest) < MAX_KEPT:
+            heapq.heappush(self._longest, (tokens, trained))
+        else:
+            heapq.heappushpop(self._longest, (tokens, trained))
+
+    def lengths(self) -> RowLengths:
+        """What was counted. Raises ValueError when there was no row."""
+        if not self.num_rows:
+            raise ValueError("no rows to count")
+        return RowLengths(tuple(sorted(self._longest, reverse=True)), self.num_rows, self.num_tokens)

@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from data.detection import Detection
 from data.receipt import Receipt
+from data.understanding.detection import Detection
 from engine import errors
 from engine.data_request import missing_rows
 from engine.environment import child_environment, worker_command
@@ -39,12 +39,17 @@ Piece = tuple[str, bool]
 """Some of a row's text, and whether it is trained."""
 
 
+Token = tuple[int, str, bool]
+"""A token's id, the text that it adds, and whether it is trained."""
+
+
 @dataclass(frozen=True, slots=True)
 class PreviewedRow:
     """One train row. Its pieces in order are its whole text, control tokens by their literal text.
 
     The first `num_pieces_kept` pieces are within the recipe's max_length, the others are cut off. `is_left_out`: the
-    row is not trained on at all. Without a tokenizer the counts of tokens are None and nothing is cut.
+    row is not trained on at all. Without a tokenizer the counts of tokens are None and nothing is cut. `tokens` is
+    empty unless asked for; `refusal` says why the chat template cannot take the row, which then has no pieces.
     """
 
     line: int
@@ -53,6 +58,8 @@ class PreviewedRow:
     num_tokens: int | None
     num_trained: int | None
     is_left_out: bool = False
+    tokens: tuple[Token, ...] = ()
+    refusal: str = ""
 
     @property
     def is_cut(self) -> bool:
@@ -61,20 +68,23 @@ class PreviewedRow:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> PreviewedRow:
         pieces = tuple((str(text), bool(is_trained)) for text, is_trained in value["pieces"])
-        return cls(**{**value, "pieces": pieces})
+        tokens = tuple((int(token), str(text), bool(trained)) for token, text, trained in value["tokens"])
+        return cls(**{**value, "pieces": pieces, "tokens": tokens})
 
 
 @dataclass(frozen=True, slots=True)
 class RowPreview:
     """What is known so far. `note` says in a sentence what is missing or left out and why; "" for nothing.
 
-    `receipt` is None until the rows are counted, and where they cannot be.
+    `receipt` is None until the rows are counted, and where they cannot be; `lengths` come with it: how many train rows
+    have so many tokens, before truncation.
     """
 
     rows: tuple[PreviewedRow, ...]
     receipt: Receipt | None
     detection: Detection | None
     note: str = ""
+    lengths: tuple[tuple[int, int], ...] = ()
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> RowPreview:
@@ -84,6 +94,7 @@ class RowPreview:
             Receipt.from_json(receipt) if receipt else None,
             Detection(**detection) if detection else None,
             str(value["note"]),
+            tuple((int(length), int(count)) for length, count in value.get("lengths", ())),
         )
 
 
@@ -99,7 +110,7 @@ class RowPreviewing:
         self._worker: subprocess.Popen[bytes] | None = None
 
     def previews(self, wait_seconds: float = WAIT_SECONDS) -> Iterator[RowPreview]:
-        """First the rows, then the same with their receipt; nothing more once cancelled.
+        """First the format alone, then the rows, then the same with their receipt; nothing more once cancelled.
 
         Raises what the worker found wrong (DataError, ModelError, …), and DiedError where it ends without an answer.
         """
@@ -120,9 +131,24 @@ class RowPreviewing:
         if self._worker is not None:
             self._worker.kill()
 
-    def _answers(self, folder: Path | None, deadline: float) -> Iterator[dict[str, Any]]:
+    def rows_from(self, model: Path, first_line: int, wait_seconds: float = WAIT_SECONDS) -> tuple[PreviewedRow, ...]:
+        """The usable rows from a line on (counted on from file to file), as they stand there, token by token.
+
+        `model` is a folder with a tokenizer or a .gguf file. Raises what `previews` raises.
+        """
+        try:
+            *_, told = self._answers(model, time.monotonic() + wait_seconds, str(first_line))
+        except TimeoutError:
+            raise DiedError(
+                f"Rendering the rows took more than {wait_seconds:.0f} s, so it was ended.",
+                means="Nothing can be shown of them here.",
+                remedy="Ask for fewer rows, or for rows further up in the file.",
+            ) from None
+        return RowPreview.from_json(told).rows
+
+    def _answers(self, folder: Path | None, deadline: float, *more: str) -> Iterator[dict[str, Any]]:
         """What the worker tells, line by line. Raises TimeoutError at the deadline."""
-        words = (str(folder or UNTOKENIZED), str(os.getpid()), str(self.num_rows))
+        words = (str(folder or UNTOKENIZED), str(os.getpid()), str(self.num_rows), *more)
         quiet = {"CUDA_VISIBLE_DEVICES": "", "PYTHONWARNINGS": "ignore"}
         with (
             tempfile.TemporaryFile() as said,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import TypeGuard
 
 from data.conversation import Conversation, Example, Message
 from engine.evaluation.scoring import Scorer
@@ -15,9 +16,9 @@ MAX_EXAMPLES = 16
 """Examples in a prompt, however many groups there are: more would outgrow the context of small models."""
 
 
-def scorable(examples: Iterable[Example]) -> list[Conversation]:
-    """The rows that ask something. Plain text has no request, so there is nothing to answer."""
-    return [example for example in examples if isinstance(example, Conversation) and example.request.strip()]
+def is_scorable(example: Example) -> TypeGuard[Conversation]:
+    """Whether a row asks something. Plain text has no request, so there is nothing to answer."""
+    return isinstance(example, Conversation) and bool(example.request.strip())
 
 
 def question(row: Conversation, shots: Sequence[Conversation] = ()) -> tuple[Message, ...]:
@@ -33,11 +34,13 @@ def one_per_group(train: Iterable[Example], scorer: Scorer) -> list[Conversation
 
     Of equal lengths the one earlier in its file. Of more than `MAX_EXAMPLES` groups the largest take part.
     """
-    rows = scorable(train)
-    sizes = Counter(scorer.group_of(row.answer) for row in rows)
+    sizes: Counter[str] = Counter()
     shortest: dict[str, Conversation] = {}
-    for row in rows:
+    for row in train:
+        if not is_scorable(row):
+            continue
         group = scorer.group_of(row.answer)
+        sizes[group] += 1
         held = shortest.get(group)
         if held is None or (len(row.request), row.line) < (len(held.request), held.line):
             shortest[group] = row

@@ -20,7 +20,7 @@ from engine.errors import OutOfMemoryError
 from engine.evaluation.answers_file import Answer, AnswersFile
 from engine.evaluation.contenders import Contenders, precision
 from engine.evaluation.generation import Limits, never
-from engine.evaluation.prompts import one_per_group, question, scorable
+from engine.evaluation.prompts import is_scorable, one_per_group, question
 from engine.evaluation.scoring import Judged, Scorer, tally
 from engine.evaluation.smaller_batches import generate_within_memory
 from engine.evaluation.text_overlap import overlap_scores
@@ -65,14 +65,17 @@ def evaluate(run: RunDir, writer: EventWriter) -> int:
     from engine.training.dataset_files import read_examples
 
     recipe = Recipe.load(run.recipe)
-    examples = read_examples(run.dataset / "test.jsonl")
-    rows = scorable(examples)
-    if len(rows) < len(examples):
-        left_out = len(examples) - len(rows)
-        writer.write(
-            WarningRaised(text=f"{left_out} of {len(examples)} test rows ask nothing, so they are not scored.")
-        )
-    rows = rows[: recipe.evaluation.max_rows]
+    rows: list[Conversation] = []
+    num_rows, num_scorable = 0, 0
+    for example in read_examples(run.dataset / "test.jsonl"):
+        num_rows += 1
+        if is_scorable(example):
+            num_scorable += 1
+            if recipe.evaluation.max_rows is None or len(rows) < recipe.evaluation.max_rows:
+                rows.append(example)
+    if num_scorable < num_rows:
+        left_out = num_rows - num_scorable
+        writer.write(WarningRaised(text=f"{left_out} of {num_rows} test rows ask nothing, so they are not scored."))
     names: list[str] = []
     if rows:
         names = score_all(run, recipe, rows, writer)

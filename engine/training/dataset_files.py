@@ -8,60 +8,114 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from datasets import Dataset
 
 from data.conversation import Example, example_from_json
 from engine.training.rendering import IGNORED, Rendered
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
 SCHEMA = pa.schema([("line", pa.int64()), ("input_ids", pa.list_(pa.int32())), ("labels", pa.list_(pa.int32()))])
+READ = pa.schema([SCHEMA.field("input_ids"), SCHEMA.field("labels")])
+TOKENS_AT_ONCE = 1 << 19
+"""Tokens of a row group: what writing holds as Python numbers, some 20 MB."""
+ROWS_AT_ONCE = 1000
+
+
+class SplitWriter:
+    """Writes one split row by row; `sha256` is that of its content, independent of the file format."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._writer = pq.ParquetWriter(folder / f"{name}.parquet", SCHEMA)
+        self._digest = hashlib.sha256()
+        self._num_tokens = 0
+        self._columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
+
+    def add(self, row: Rendered) -> None:
+        self._digest.update(json.dumps([row.input_ids, row.labels]).encode())
+        self._columns["line"].append(row.line)
+        self._columns["input_ids"].append(row.input_ids)
+        self._columns["labels"].append(row.labels)
+        self._num_tokens += len(row.input_ids)
+        if self._num_tokens >= TOKENS_AT_ONCE:
+            self._flush()
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+    def _flush(self) -> None:
+        if self._columns["line"]:
+            self._writer.write_table(pa.table(self._columns, schema=SCHEMA))
+        self._num_tokens = 0
+        self._columns = {name: [] for name in SCHEMA.names}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is None:
+            self._flush()
+        self._writer.close()
 
 
 def write_split(folder: Path, name: str, rows: Iterable[Rendered]) -> str:
-    """Write one split; the SHA-256 of its content, independent of the file format."""
-    digest = hashlib.sha256()
-    columns: dict[str, list[Any]] = {"line": [], "input_ids": [], "labels": []}
-    for row in rows:
-        digest.update(json.dumps([row.input_ids, row.labels]).encode())
-        columns["line"].append(row.line)
-        columns["input_ids"].append(row.input_ids)
-        columns["labels"].append(row.labels)
-    pq.write_table(pa.table(columns, schema=SCHEMA), folder / f"{name}.parquet")
-    return digest.hexdigest()
+    """Write one split; the SHA-256 of its content."""
+    with SplitWriter(folder, name) as writer:
+        for row in rows:
+            writer.add(row)
+    return writer.sha256
 
 
 def read_split(folder: Path, name: str, *, max_length: int, on_overflow: str) -> Dataset:
     """Columns input_ids and labels, each row at most `max_length` tokens with at least one trained.
 
-    Rows whose trained tokens all lie beyond the cut are left out; the receipt has counted them.
+    Rows whose trained tokens all lie beyond the cut are left out; the receipt has counted them. The rows are in a
+    mapped file without a name, in `folder`: the system holds of them what it has room for.
     """
-    table = pq.read_table(folder / f"{name}.parquet")
-    rows: dict[str, list[list[int]]] = {"input_ids": [], "labels": []}
-    for ids, labels in zip(table["input_ids"].to_pylist(), table["labels"].to_pylist(), strict=True):
-        if len(ids) > max_length and on_overflow == "drop":
-            continue
-        kept = labels[:max_length]
-        # Position 0 predicts nothing: a label there is never scored.
-        if all(label == IGNORED for label in kept[1:]):
-            continue
-        rows["input_ids"].append(ids[:max_length])
-        rows["labels"].append(kept)
-    return Dataset.from_dict(rows)
+    from datasets import Dataset  # a second to load, and whoever writes splits needs nothing of it
+
+    descriptor, path = tempfile.mkstemp(suffix=".arrow", dir=folder)
+    try:
+        with os.fdopen(descriptor, "wb") as file, pa.ipc.new_stream(file, READ) as stream:
+            for batch in pq.ParquetFile(folder / f"{name}.parquet").iter_batches(ROWS_AT_ONCE):
+                stream.write_table(cut_rows(pa.Table.from_batches([batch]), max_length, on_overflow))
+        return Dataset.from_file(path)
+    finally:
+        Path(path).unlink()
 
 
-def write_examples(path: Path, examples: Iterable[Example]) -> None:
-    """Store untokenized rows, one JSON object a line, in UTF-8 whatever the locale."""
-    lines = (json.dumps(example.to_json(), ensure_ascii=False) + "\n" for example in examples)
-    path.write_text("".join(lines), encoding="utf-8")
+def cut_rows(rows: pa.Table, max_length: int, on_overflow: str) -> pa.Table:
+    """The rows that are trained on, cut to `max_length` tokens."""
+    lengths = pc.list_value_length(rows["input_ids"])
+    if on_overflow == "drop":
+        rows = rows.filter(pc.less_equal(lengths, max_length))
+    cut = {name: pc.list_slice(rows[name], 0, max_length) for name in READ.names}
+    return pa.table(cut, schema=READ).filter(pa.array(_is_trained(cut["labels"].combine_chunks())))
 
 
-def read_examples(path: Path) -> list[Example]:
-    """The rows that `write_examples` stored."""
-    # Not splitlines: a row's text may hold U+2028 or U+0085, which it would cut at too.
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [example_from_json(json.loads(line)) for line in lines if line]
+def _is_trained(labels: pa.ListArray) -> Any:
+    """Whether each row has a label behind position 0, which predicts nothing: a label there is never scored."""
+    offsets = labels.offsets.to_numpy()
+    trained = np.concatenate([[0], np.cumsum(labels.values.to_numpy(zero_copy_only=False) != IGNORED)])
+    starts = np.minimum(offsets[:-1] + 1, offsets[1:])
+    return trained[offsets[1:]] > trained[starts]
+
+
+def read_examples(path: Path) -> Iterator[Example]:
+    """Untokenized rows, one JSON object a line, as preparation stored them; one at a time."""
+    # In bytes, whose lines end at line breaks only: a row's text may hold U+2028 or U+0085.
+    with path.open("rb") as file:
+        for line in file:
+            yield example_from_json(json.loads(line))

@@ -6,30 +6,37 @@ before gigabytes of weights are fetched. Not here: training.
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from data.conversation import Example
+from data.conversation import Conversation, Example
 from data.errors import DataError
+from data.many_rows.key_index import RowNumbers
+from data.many_rows.stored_rows import less, more
 from data.preparation import Prepared, Rejection, prepare
-from data.receipt import Receipt, TokenCount, build_receipt, check_receipt
+from data.receipt import Receipt, ReceiptCounter, TokenCount, check_receipt
+from data.splitting import SPLITS
 from engine import replaying
 from engine.data_request import data_request
 from engine.errors import ChangedError
 from engine.event_log import EventWriter
 from engine.events import DataReady, ModelReady, WarningRaised, clip
 from engine.recipe import Recipe
-from engine.row_lengths import RowLengths
+from engine.row_lengths import LengthCounter, RowLengths
 from engine.run_dir import RunDir, cache_dir, read_json, write_atomic
-from engine.training.dataset_files import write_examples, write_split
+from engine.training.dataset_files import SplitWriter
 from engine.training.ready_model import ready_model
 from engine.training.rendering import Rendered, Renderer, rendering_for
+from engine.training.row_account import account_for
 from engine.training.tokenizer_loading import load_tokenizer
 from engine.worker_edge import at_edge, die_with_parent
 
@@ -37,7 +44,9 @@ from engine.worker_edge import at_edge, die_with_parent
 def prepare_run(run: RunDir, writer: EventWriter) -> int:
     """Everything an attempt needs, `prepared.json` last. Raises DataError, ModelError or RunDirError."""
     recipe = Recipe.load(run.recipe)
-    rows = prepare(data_request(recipe))
+    run.prepared.unlink(missing_ok=True)
+    request = data_request(recipe)
+    rows = prepare(request, run.dataset)
     model = ready_model(run, recipe, cache_dir())
     writer.write(
         ModelReady(
@@ -49,15 +58,17 @@ def prepare_run(run: RunDir, writer: EventWriter) -> int:
         )
     )
     renderer = renderer_for(recipe, model.folder)
-    rows, rendered = render_splits(rows, renderer)
-    receipt = receipt_of(recipe, rows, rendered["train"])
+    counted = Counted(
+        ReceiptCounter(recipe.training.max_length, recipe.data.on_overflow),
+        {"train": LengthCounter(), "eval": LengthCounter()},
+    )
+    rows, hashes = write_splits(run.dataset, rows, renderer, counted)
+    receipt = receipt_from(counted.receipt, rows)
     write_atomic(run.receipt, json.dumps(receipt.to_json(), indent=1, ensure_ascii=False))
     check_receipt(receipt)
-    warn_of_lost_positions(run, recipe, rendered["train"], writer)
-    hashes = {name: write_split(run.dataset, name, split) for name, split in rendered.items()}
-    write_examples(run.dataset / "train.jsonl", rows.train)
-    write_examples(run.dataset / "test.jsonl", rows.test)
-    seal(run, rows, hashes, renderer, lengths_of(rendered))
+    account_for(run, request, rows, receipt, writer)
+    warn_of_lost_positions(run, recipe, counted.lengths["train"].lengths(), writer)
+    seal(run, rows, hashes, renderer, lengths_of(counted.lengths))
     try:
         for changed in replaying.check(run):
             writer.write(WarningRaised(text=f"{changed} differ from the replayed run; allowed by --allow-changes"))
@@ -81,73 +92,109 @@ def renderer_for(recipe: Recipe, folder: Path) -> Renderer:
     """What makes tokens of the recipe's rows, with the tokenizer of a model folder. Raises ModelError or DataError."""
     tokenizer = load_tokenizer(folder, trust_remote_code=recipe.model.trust_remote_code)
     rendering = rendering_for(recipe.data.rendering, tokenizer)
-    return Renderer(tokenizer, rendering, recipe.data.completion_only_loss)
+    return Renderer(tokenizer, rendering, recipe.data.completion_only_loss, recipe.data.trained_answers)
 
 
-def render_splits(rows: Prepared, renderer: Renderer) -> tuple[Prepared, dict[str, list[Rendered]]]:
-    """Train and eval rows as tokens. A row that the chat template refuses is rejected, in any split.
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What is counted of rows as they are written: the receipt of the train rows, and the lengths of each split."""
 
-    Raises the first refusal when no training row is left: then the rows are not at fault, the template is.
+    receipt: ReceiptCounter
+    lengths: dict[str, LengthCounter]
+
+
+def write_splits(folder: Path, rows: Prepared, renderer: Renderer, counted: Counted) -> tuple[Prepared, dict[str, str]]:
+    """Write train and eval rows as tokens; the rows less those that are rejected here, and a SHA-256 of each split."""
+    with SplitWriter(folder, "train") as train, SplitWriter(folder, "eval") as evaluation:
+        files = {"train": train, "eval": evaluation}
+
+        def take(name: str, row: Rendered) -> None:
+            counted.lengths[name].add(len(row.input_ids), row.num_trained)
+            files[name].add(row)
+            if name == "train":
+                counted.receipt.add(token_count(row, counted.receipt.max_length))
+
+        rows = render_splits(rows, renderer, take)
+    return rows, {name: file.sha256 for name, file in files.items()}
+
+
+def render_splits(rows: Prepared, renderer: Renderer, take: Callable[[str, Rendered], None]) -> Prepared:
+    """Give train and eval rows as tokens, one at a time, to `take`; the rows less those that are rejected here.
+
+    A row that the chat template refuses is rejected, in any split. Raises the first refusal when no training row is
+    left: then the rows are not at fault, the template is.
     """
-    rendered: dict[str, list[Rendered]] = {}
-    kept: dict[str, tuple[Example, ...]] = {}
-    refused: list[DataError] = []
-    rejected = list(rows.rejected)
-    for name in ("train", "eval", "test"):
-        good: list[tuple[Example, Rendered]] = []
-        for example in getattr(rows, name):
-            try:
-                good.append((example, renderer.render(example)))
-            except DataError as fault:
-                refused.append(fault)
-                rejected.append(refusal(example, rows))
-        kept[name] = tuple(example for example, _ in good)
-        rendered[name] = [row for _, row in good]
-    if refused and not kept["train"]:
-        raise refused[0]
-    lines = {example.line for example in kept["test"]}
-    left = replace(
+    kept: dict[str, Sequence[Example]] = {}
+    refused_lines: dict[str, array[int]] = {name: array("Q") for name in SPLITS}
+    num_pairs = 0
+    for name in SPLITS:
+        examples, refused = getattr(rows, name), RowNumbers()
+        first_fault: DataError | None = None
+        ahead, behind = itertools.tee(examples)
+        for number, (example, row) in enumerate(zip(behind, renderer.render_all(ahead), strict=True)):
+            if isinstance(row, DataError):
+                first_fault = first_fault or row
+                refused.add(number)
+                refused_lines[name].append(example.line)
+                continue
+            num_pairs += name == "train" and isinstance(example, Conversation) and example.refused is not None
+            if name != "test":
+                take(name, row)
+        if name == "train" and first_fault and len(refused) == len(examples):
+            raise first_fault
+        kept[name] = less(examples, refused)
+    untested = set(refused_lines["test"])
+    unseen = {line for line in rows.unseen if line not in untested} if untested else rows.unseen
+    rejections = (refusal(line, rows, name) for name, lines in refused_lines.items() for line in lines)
+    return replace(
         rows,
         train=kept["train"],
         eval=kept["eval"],
         test=kept["test"],
-        unseen=frozenset(line for line in rows.unseen if line in lines),
-        rejected=tuple(rejected),
+        unseen=unseen,
+        rejected=more(rows.rejected, rejections),
+        num_pairs=num_pairs,
     )
-    return left, {name: rendered[name] for name in ("train", "eval")}
 
 
-def refusal(example: Example, rows: Prepared) -> Rejection:
-    """The account of a row that the model's chat template cannot take."""
-    source = rows.files[0].name if len(rows.files) == 1 else "all files counted together"
-    return Rejection(example.line, "refused by the chat template", source)
+def refusal(number: int, rows: Prepared, split: str = "train") -> Rejection:
+    """The account of a row, by its number in its dataset, that the model's chat template cannot take."""
+    file, line = rows.places[split].of(number)
+    return Rejection(line, "refused by the chat template", file)
 
 
-def warn_of_lost_positions(run: RunDir, recipe: Recipe, rows: Sequence[Rendered], writer: EventWriter) -> None:
+def warn_of_lost_positions(run: RunDir, recipe: Recipe, lengths: RowLengths, writer: EventWriter) -> None:
     """Say so when rows reach past the positions that the model was trained for."""
     config = read_json(run.model_config)
     limit = config.get("text_config", config).get("max_position_embeddings")
-    longest = min(max(len(row.input_ids) for row in rows), recipe.training.max_length)
+    longest = min(lengths.longest[0][0], recipe.training.max_length)
     if isinstance(limit, int) and longest > limit:
         text = f"the longest row has {longest} tokens, but the model knows {limit} positions: lower training.max_length"
         writer.write(WarningRaised(text=text))
 
 
-def receipt_of(recipe: Recipe, rows: Prepared, rendered: Sequence[Rendered]) -> Receipt:
+def receipt_of(recipe: Recipe, rows: Prepared, rendered: Iterable[Rendered]) -> Receipt:
     """What training will see of the train split, counted after truncation."""
-    max_length = recipe.training.max_length
-    return build_receipt(
-        [token_count(row, max_length) for row in rendered],
-        max_length=max_length,
-        on_overflow=recipe.data.on_overflow,
+    counted = ReceiptCounter(recipe.training.max_length, recipe.data.on_overflow)
+    for row in rendered:
+        counted.add(token_count(row, recipe.training.max_length))
+    return receipt_from(counted, rows)
+
+
+def receipt_from(counted: ReceiptCounter, rows: Prepared) -> Receipt:
+    """The same of train rows that are counted already."""
+    return counted.receipt(
         rejected=rows.rejected,
-        split_sizes={"train": len(rows.train), "eval": len(rows.eval), "test": len(rows.test)},
+        split_sizes={name: len(getattr(rows, name)) for name in SPLITS},
         duplicates=rows.duplicates,
         detection=rows.detection,
+        num_pairs=rows.num_pairs,
+        place=rows.places["train"].words if len(rows.files) > 1 else None,
+        notes=rows.notes,
     )
 
 
-def token_count(row: Rendered, max_length: int) -> TokenCount:
+def token_count(row: Rendered, max_length: int | None) -> TokenCount:
     kept = row.labels[:max_length]
     trained_kept = [label for label in kept if label >= 0]
     return TokenCount(
@@ -160,14 +207,10 @@ def token_count(row: Rendered, max_length: int) -> TokenCount:
     )
 
 
-def lengths_of(rendered: dict[str, list[Rendered]]) -> dict[str, Any]:
+def lengths_of(counted: Mapping[str, LengthCounter]) -> dict[str, Any]:
     """How long the rows of each split are, as the record keeps it. A split without rows has no entry."""
     names = {"train": "row_lengths", "eval": "eval_row_lengths"}
-    return {
-        names[name]: RowLengths.of((len(row.input_ids), row.num_trained) for row in rows).to_json()
-        for name, rows in rendered.items()
-        if rows
-    }
+    return {names[name]: counter.lengths().to_json() for name, counter in counted.items() if counter.num_rows}
 
 
 def seal(run: RunDir, rows: Prepared, hashes: dict[str, str], renderer: Renderer, lengths: dict[str, Any]) -> None:
@@ -186,11 +229,11 @@ def seal(run: RunDir, rows: Prepared, hashes: dict[str, str], renderer: Renderer
     write_atomic(run.prepared, json.dumps(record, indent=1))
 
 
-def examples_sha256(examples: Sequence[Example]) -> str:
-    import hashlib
-
-    text = "".join(json.dumps(example.to_json(), ensure_ascii=False, sort_keys=True) + "\n" for example in examples)
-    return hashlib.sha256(text.encode()).hexdigest()
+def examples_sha256(examples: Iterable[Example]) -> str:
+    digest = hashlib.sha256()
+    for example in examples:
+        digest.update((json.dumps(example.to_json(), ensure_ascii=False, sort_keys=True) + "\n").encode())
+    return digest.hexdigest()
 
 
 def main(arguments: list[str]) -> int:

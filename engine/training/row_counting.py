@@ -18,6 +18,7 @@ from data.preparation import prepare
 from engine.data_request import data_request
 from engine.errors import FinetuiError
 from engine.recipe import Recipe
+from engine.row_lengths import LengthCounter
 from engine.training.prepare import lengths_of, render_splits, renderer_for
 from engine.worker_edge import die_with_parent
 
@@ -25,8 +26,10 @@ from engine.worker_edge import die_with_parent
 def count(recipe: Recipe, folder: Path) -> dict[str, Any]:
     """The lengths of the train rows and, where there are any, of the eval rows. Raises DataError or ModelError."""
     rows = prepare(data_request(recipe))
-    _, rendered = render_splits(rows, renderer_for(recipe, folder))
-    return lengths_of(rendered)
+    counted = {"train": LengthCounter(), "eval": LengthCounter()}
+    renderer = renderer_for(recipe, folder)
+    render_splits(rows, renderer, lambda name, row: counted[name].add(len(row.input_ids), row.num_trained))
+    return lengths_of(counted)
 
 
 def answer(text: str, folder: Path) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """A worker that shows the first train rows of a recipe as training renders them, and counts the others.
 
 Run as `python -P -m engine.training.row_previewing MODEL_FOLDER PARENT_PID NUM_ROWS` with the recipe, its paths
-absolute, on stdin; "-" for the folder leaves tokens out. JSON lines come out: a preview with the rows, then one with
-the receipt too, or {"error"}. transformers is loaded late: without tokens, or with rows that cannot be read, it is not
-needed. Not here: who asks and what for (`engine.row_preview`).
+absolute, on stdin; "-" for the folder leaves tokens out. JSON lines come out: a preview with the format, one with the
+rows too, one with the receipt too, or {"error"}. With a line number behind NUM_ROWS, rows are shown as they stand in
+their file from that line on, without splits and receipt, and token by token; MODEL_FOLDER may then be a .gguf file.
+transformers is loaded late: without tokens, or with rows that cannot be read, it is not needed. Not here: who asks
+(`engine.row_preview`).
 """
 
 from __future__ import annotations
@@ -14,18 +16,20 @@ import os
 import sys
 import time
 import warnings
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.conversation import Conversation, Example
-from data.preparation import Prepared, prepare
+from data.loading import Rows
+from data.preparation import Prepared, main_source, prepare, shape_of
 from engine.data_request import data_request
-from engine.errors import DataError, FinetuiError
+from engine.errors import DataError, FinetuiError, kind_of
 from engine.recipe import Recipe
-from engine.row_preview import UNTOKENIZED, Piece, PreviewedRow
+from engine.row_preview import UNTOKENIZED, Piece, PreviewedRow, Token
 from engine.worker_edge import die_with_parent
 
 if TYPE_CHECKING:
@@ -38,7 +42,10 @@ COUNT_SECONDS = 30.0
 
 
 def previews(recipe: Recipe, folder: Path | None, num_rows: int) -> Iterator[dict[str, Any]]:
-    """The rows, then the rows and their receipt. Raises DataError or ModelError."""
+    """The format, then the rows too, then their receipt too; without a model, rows and format only.
+
+    Raises DataError or ModelError.
+    """
     request = replace(data_request(recipe), offline=True)
     limited = request.max_rows is None or request.max_rows > MAX_ROWS
     rows = prepare(replace(request, max_rows=MAX_ROWS) if limited else request)
@@ -47,6 +54,7 @@ def previews(recipe: Recipe, folder: Path | None, num_rows: int) -> Iterator[dic
     if folder is None:
         yield told | {"rows": [asdict(untokenized(example)) for example in rows.train[:num_rows]]}
         return
+    yield told  # the format at once: what makes tokens takes seconds to load
     from engine.training.prepare import receipt_of, renderer_for
 
     counted = Counted(rows, renderer_for(recipe, folder))
@@ -57,7 +65,47 @@ def previews(recipe: Recipe, folder: Path | None, num_rows: int) -> Iterator[dic
     if left := len(counted.waiting):
         num_train = len(counted.rendered) + left
         note = f"{note} Tokens were counted in {len(counted.rendered):,} of {num_train:,} train rows.".strip()
-    yield told | {"receipt": receipt_of(recipe, counted.prepared(), counted.rendered).to_json(), "note": note}
+    receipt = receipt_of(recipe, counted.prepared(), counted.rendered).to_json()
+    lengths = sorted(Counter(len(row.input_ids) for row in counted.rendered).items())
+    yield told | {"receipt": receipt, "lengths": lengths, "note": note}
+
+
+def placed(recipe: Recipe, model: Path, num_rows: int, first_line: int) -> dict[str, Any]:
+    """The usable rows from a line on, in file order, token by token. Raises DataError or ModelError."""
+    from engine.training.token_counting import renderer_of
+
+    request = replace(data_request(recipe), offline=True)
+    rows = Rows(request.dataset, main_source(request), shape_of(request), request.max_rows)
+    renderer = renderer_of(recipe, model)
+    from_there = (row.example for row in rows if row.example is not None and row.line >= first_line)
+    shown = []
+    for example in islice(from_there, num_rows):
+        try:
+            row = renderer.render(example)
+        except DataError as fault:
+            shown.append(PreviewedRow(example.line, (), 0, None, None, is_left_out=True, refusal=fault.happened))
+        else:
+            tokens = tokens_of(row, renderer.tokenizer)
+            shown.append(replace(previewed(row, renderer.tokenizer, recipe), tokens=tokens))
+    return {"rows": [asdict(row) for row in shown], "receipt": None, "detection": None, "note": ""}
+
+
+def tokens_of(row: Rendered, tokenizer: Any) -> tuple[Token, ...]:
+    """Every token: its id, what it adds to the text before it, and whether it is trained.
+
+    Where several tokens make up one character, the text of the first ones is the sign for a broken character.
+    """
+
+    def text_of(ids: list[int]) -> str:
+        return str(tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    told = []
+    for at, (token, label) in enumerate(zip(row.input_ids, row.labels, strict=True)):
+        before = text_of(row.input_ids[at - 1 : at]) if at else ""
+        both = text_of(row.input_ids[max(at - 1, 0) : at + 1])
+        text = both[len(before) :] if both.startswith(before) else text_of([token])
+        told.append((token, text, label >= 0))
+    return tuple(told)
 
 
 class Counted:
@@ -82,7 +130,7 @@ class Counted:
                 self.kept.append(example)
             except DataError as fault:
                 first_fault = first_fault or fault
-                self.rejected.append(refusal(example, self.rows))
+                self.rejected.append(refusal(example.line, self.rows))
         if first_fault and not self.rendered and not self.waiting:
             raise first_fault
 
@@ -139,13 +187,18 @@ def main(arguments: list[str]) -> int:
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
     folder = None if arguments[0] == UNTOKENIZED else Path(arguments[0])
+    num_rows, *first_line = (int(word) for word in arguments[2:])
     with told:
         try:
-            for preview in previews(Recipe.parse(sys.stdin.read()), folder, int(arguments[2])):
+            recipe = Recipe.parse(sys.stdin.read())
+            if folder is not None and first_line:
+                print(json.dumps(placed(recipe, folder, num_rows, *first_line)), file=told)
+                return 0
+            for preview in previews(recipe, folder, num_rows):
                 print(json.dumps(preview), file=told, flush=True)
         except FinetuiError as fault:
             words = {"happened": fault.happened, "means": fault.means, "remedy": fault.remedy}
-            print(json.dumps({"error": words | {"kind": type(fault).__name__}}), file=told)
+            print(json.dumps({"error": words | {"kind": kind_of(fault)}}), file=told)
     return 0
 
 

@@ -13,7 +13,7 @@ print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
 """
 # The standard library's own share is loaded by every program of ours anyway.
 TIME_OF_ITS_OWN = """
-import csv, dataclasses, datetime, decimal, io, itertools, json, pathlib, re, time, typing
+import csv, dataclasses, datetime, decimal, hashlib, io, itertools, json, pathlib, re, time, typing
 start = time.process_time()
 import data.preparation, data.receipt
 print(time.process_time() - start)

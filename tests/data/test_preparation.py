@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import tracemalloc
+from array import array
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from data.card import write_card
 from data.conversation import Message
 from data.errors import DataError
-from data.preparation import DataRequest, Prepared, Rejection, prepare
+from data.preparation import DataRequest, Lines, Prepared, Rejection, prepare
+from data.preparation_card import card_of
+from data.receipt import TokenCount, build_receipt
+from data.understanding.detection import Detection
 
 
 def qa(number: int, first: int = 0) -> list[dict[str, Any]]:
@@ -33,7 +40,7 @@ def test_every_row_of_a_messy_file_is_accounted_for(write: Any) -> None:
     assert sizes(prepared) == [16, 2, 2]
     assert prepared.num_read == 23
     assert prepared.duplicates == 1
-    assert prepared.rejected == (
+    assert tuple(prepared.rejected) == (
         Rejection(22, "'answer' is null", str(path)),
         Rejection(23, "not valid JSON (Expecting value)", str(path)),
     )
@@ -61,7 +68,7 @@ def test_lines_count_on_from_file_to_file_and_rejections_name_their_own_file(wri
     write("set/b.jsonl", [{"question": "only"}, *qa(10, 10)])
     prepared = prepare(DataRequest(str(tmp_path / "set"), eval_fraction=0, test_fraction=0))
     assert [example.line for example in prepared.train] == [*range(1, 11), *range(12, 22)]
-    assert prepared.rejected == (Rejection(1, "'answer' is missing", f"{tmp_path}/set/b.jsonl"),)
+    assert tuple(prepared.rejected) == (Rejection(1, "'answer' is missing", f"{tmp_path}/set/b.jsonl"),)
     assert [file.name for file in prepared.files] == [f"{tmp_path}/set/a.jsonl", f"{tmp_path}/set/b.jsonl"]
 
 
@@ -177,10 +184,84 @@ def test_the_demo_dataset_is_prepared_with_held_back_commands() -> None:
         DataRequest("generator:venvy", unseen_answers=8, answer_pattern=r"^COMMAND: (.+)$", system="You translate.")
     )
     assert sizes(prepared) == [1200, 150, 150]
-    assert (prepared.rejected, prepared.duplicates, prepared.num_read) == ((), 0, 1500)
+    assert (len(prepared.rejected), prepared.duplicates, prepared.num_read) == (0, 0, 1500)
     unseen = {e.answer.splitlines()[0] for e in prepared.test if e.line in prepared.unseen}
     assert len(unseen) == 8
     assert unseen.isdisjoint(e.answer.splitlines()[0] for e in (*prepared.train, *prepared.eval))
     assert 8 <= len(prepared.unseen) <= 75
     tested = {e.answer.split()[2] for e in prepared.test if e.line not in prepared.unseen}
     assert tested == {"register", "ls", "current", "cleanup", "scan", "stats", "shell-hook"}
+
+
+def test_the_rows_of_each_split_lie_in_the_given_folder_and_nothing_else_is_left_there(
+    write: Any, tmp_path: Path
+) -> None:
+    path = write("rows.jsonl", [*qa(20), {"question": "only"}])
+    folder = tmp_path / "prepared"
+    (folder / "reading").mkdir(parents=True)
+    (folder / "reading" / "left").write_text("by a preparation that was killed")
+    (folder / "train.jsonl").write_text("by an earlier one\n")
+    prepared = prepare(DataRequest(str(path)), folder)
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "eval.jsonl",
+        "rejected.jsonl",
+        "test.jsonl",
+        "train.jsonl",
+    ]
+    lines = (folder / "train.jsonl").read_text().splitlines()
+    assert [json.loads(line)["line"] for line in lines] == [example.line for example in prepared.train]
+    assert json.loads((folder / "rejected.jsonl").read_text()) == {
+        "file": str(path),
+        "line": 21,
+        "reason": "'answer' is missing",
+    }
+
+
+def test_rows_are_never_held(write: Any) -> None:
+    rows = [{"question": f"q{n} " + "x" * 2000, "answer": f"a{n} " + "y" * 2000} for n in range(4000)]
+    path = write("rows.jsonl", rows)
+    del rows
+    prepare(DataRequest(str(write("few.jsonl", qa(10)))))  # imports
+    tracemalloc.start()
+    try:
+        assert sizes(prepare(DataRequest(str(path)))) == [3200, 400, 400]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # The first thousand, by which the format is told, and buffers; all rows are 16 MB.
+    assert peak < 9e6
+
+
+def test_a_set_of_lines_is_a_set() -> None:
+    lines = Lines(array("Q", [2, 5, 9]))
+    assert lines == {2, 5, 9}
+    assert (5 in lines, 4 in lines, "5" in lines, len(lines)) == (True, False, False, 3)
+    assert lines & {5, 7} == {5}
+
+
+def test_the_dataset_card_says_what_was_read_and_what_became_of_it(write: Any, tmp_path: Path) -> None:
+    rows = [*qa(20), *qa(2), {"question": "only"}, {"question": "again"}]
+    request = DataRequest(str(write("rows.jsonl", rows)), system="Be brief.")
+    prepared = prepare(request)
+    receipt = build_receipt(
+        [TokenCount(line, 20, 5, 10, 0, stop_token_trained=False) for line in range(1, 17)],
+        max_length=10,
+        on_overflow="truncate",
+        rejected=prepared.rejected,
+        split_sizes={"train": 16, "eval": 2, "test": 2},
+        duplicates=prepared.duplicates,
+        detection=Detection("question_answer", 1.0, ""),
+        num_pairs=3,
+    )
+    card = card_of(request, prepared, receipt)
+    assert (card.num_read, card.num_kept, card.inputs) == (24, 20, prepared.files)
+    assert [(change.what, change.num_rows, change.why) for change in card.changes] == [
+        ("left out", 2, "'answer' is missing."),
+        ("left out", 2, "An earlier row has the same request and answer."),
+        ("cut at 10 tokens", 16, 'data.on_overflow is "truncate".'),
+    ]
+    assert card.changes[0].first_rows == (f"{request.dataset}, line 23", f"{request.dataset}, line 24")
+    assert any("3 train rows are preference pairs" in note for note in card.notes)
+    told = write_card(card, tmp_path)[0].read_text()
+    assert prepared.files[0].sha256 in told
+    assert write_card(card_of(request, prepare(request), receipt), tmp_path)[0].read_text() == told

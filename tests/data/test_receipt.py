@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
 
-from data.detection import Detection
 from data.errors import DataError
 from data.receipt import Receipt, TokenCount, build_receipt, check_receipt, lines, nearest_rank
 from data.rows import Rejection
+from data.understanding.detection import Detection
 
 
 def count(line: int, request: int, answer: int, max_length: int = 100, *, stops: bool | None = None) -> TokenCount:
@@ -34,10 +35,11 @@ def receipt(
 
 
 def test_lengths_are_nearest_ranks() -> None:
-    assert [nearest_rank(range(1, 101), p) for p in (50, 95, 99)] == [50, 95, 99]
-    assert [nearest_rank([3, 7, 9], p) for p in (50, 95, 99)] == [7, 9, 9]
-    assert nearest_rank([5], 50) == 5
-    assert nearest_rank([], 50) == 0
+    assert [nearest_rank(Counter(range(1, 101)), p) for p in (50, 95, 99)] == [50, 95, 99]
+    assert [nearest_rank(Counter([9, 3, 7]), p) for p in (50, 95, 99)] == [7, 9, 9]
+    assert [nearest_rank({2: 94, 8: 6}, p) for p in (50, 94, 95)] == [2, 2, 8]
+    assert nearest_rank({5: 1}, 50) == 5
+    assert nearest_rank({}, 50) == 0
 
 
 def test_truncated_rows_are_counted_with_the_tokens_and_answers_they_lose() -> None:
@@ -81,6 +83,18 @@ def test_rows_that_are_too_long_are_refused_with_their_lines_and_the_three_choic
     assert "1 row(s) are longer than 100 tokens (line 17)" in caught.value.happened
     assert all(choice in caught.value.remedy for choice in ('"truncate"', '"drop"', '"refuse"'))
     check_receipt(receipt([count(1, 10, 10)], on_overflow="refuse"))
+
+
+def test_the_answers_that_pairs_refuse_are_said_to_be_unused() -> None:
+    shown = lines(receipt([count(1, 10, 10)], num_pairs=3))
+    assert "pairs           3 rows: the chosen answers are trained, the refused ones are" in shown
+    assert not any(line.startswith("pairs") for line in lines(receipt([count(1, 10, 10)])))
+
+
+def test_a_receipt_written_before_there_were_pairs_is_read() -> None:
+    value = receipt([count(1, 10, 10)]).to_json()
+    del value["num_pairs"]
+    assert Receipt.from_json(value).num_pairs == 0
 
 
 def test_nothing_trained_is_refused() -> None:

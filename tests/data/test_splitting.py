@@ -4,23 +4,67 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from data.conversation import Example, PlainText, single_turn
 from data.errors import DataError
 from data.splitting import (
+    DUPLICATE,
+    EVAL,
+    TEST,
+    TRAIN,
+    AnswerKey,
+    RowKeys,
     SplitSettings,
     answer_key_of,
     request_key,
-    split_examples,
-    unseen_in,
-    without_duplicates,
+    split_rows,
+    unseen_rows,
 )
 
 SETTINGS = SplitSettings(eval_fraction=0.1, test_fraction=0.1, unseen_answers=0, seed=42)
 WHOLE = answer_key_of(None)
+
+
+class Split(NamedTuple):
+    train: list[Example]
+    eval: list[Example]
+    test: list[Example]
+    duplicates: list[Example]
+    unseen: set[int]
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path: Path) -> Iterator[None]:
+    """Each split has an empty folder of its own."""
+    FOLDERS[:] = [tmp_path / str(number) for number in range(20)]
+    yield
+    FOLDERS.clear()
+
+
+FOLDERS: list[Path] = []
+
+
+def split_examples(examples: Sequence[Example], settings: SplitSettings, answer_key: AnswerKey) -> Split:
+    folder = FOLDERS.pop()
+    folder.mkdir()
+    keys = RowKeys(folder, "rows", settings.seed, answer_key)
+    for example in examples:
+        keys.add(example)
+    parts = split_rows(keys, settings)
+    unseen = unseen_rows(keys, parts, keys, parts)
+
+    def of(part: int) -> list[Example]:
+        found = (example for example, its in zip(examples, parts, strict=True) if its == part)
+        return sorted(found, key=lambda example: example.line)
+
+    lines = {example.line for number, example in enumerate(examples) if number in unseen}
+    return Split(of(TRAIN), of(EVAL), of(TEST), of(DUPLICATE), lines)
 
 
 def made(number: int, answers: int = 10) -> list[Example]:
@@ -55,7 +99,9 @@ def test_exact_duplicates_are_dropped_and_other_answers_to_the_same_request_are_
         PlainText("t", 4),
         PlainText("t", 5),
     ]
-    assert [example.line for example in without_duplicates(rows)] == [1, 3, 4]
+    split = split_examples(rows, replace(SETTINGS, eval_fraction=0, test_fraction=0), WHOLE)
+    assert [example.line for example in split.train] == [1, 3, 4]
+    assert [example.line for example in split.duplicates] == [2, 5]
 
 
 def test_the_seed_alone_decides_and_file_order_does_not() -> None:
@@ -69,7 +115,8 @@ def test_the_hash_seed_and_the_process_change_nothing() -> None:
         "from data.preparation import DataRequest, prepare\n"
         "import hashlib\n"
         "p = prepare(DataRequest('generator:venvy', generator_rows=300, unseen_answers=4))\n"
-        "print(hashlib.sha256(repr((p.train, p.eval, p.test, sorted(p.unseen), p.files)).encode()).hexdigest())"
+        "rows = tuple(p.train), tuple(p.eval), tuple(p.test), sorted(p.unseen), p.files\n"
+        "print(hashlib.sha256(repr(rows).encode()).hexdigest())"
     )
     outputs = {
         subprocess.run(
@@ -103,9 +150,8 @@ def test_held_back_answers_are_in_the_test_split_only_and_every_family_keeps_see
     assert len(unseen) == 3
     assert {answer.split()[1] for answer in unseen} == {"group0", "group1", "group2"}
     assert {answer.split()[1] for answer in trained} == {"group0", "group1", "group2"}
-    lines = unseen_in(split.test, split.train, WHOLE)
-    assert lines == {example.line for example in split.test if example.answer in unseen}
-    assert 0 < len(lines) < len(split.test)
+    assert split.unseen == {example.line for example in split.test if example.answer in unseen}
+    assert 0 < len(split.unseen) < len(split.test)
 
 
 def test_answers_with_few_rows_are_held_back_before_answers_with_many() -> None:

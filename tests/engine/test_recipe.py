@@ -132,6 +132,13 @@ def test_a_fault_between_fields_names_the_field_to_change_and_how(text: str, fie
     assert told.count(".") >= 3
 
 
+def test_the_last_answer_only_is_refused_where_every_token_is_trained() -> None:
+    (told,) = faults(SMALLEST, "data.trained_answers=last", "data.completion_only_loss=false")
+    assert told.startswith("data.trained_answers: ")
+    assert "data.completion_only_loss = true" in told
+    assert Recipe.parse(SMALLEST).data.trained_answers == "every"
+
+
 def test_splits_that_leave_nothing_to_train_on_or_to_score_are_faults() -> None:
     assert "no rows to train on" in faults(SMALLEST, "data.eval_fraction=0.6", "data.test_fraction=0.6")[0]
     told = faults(SMALLEST, "data.test_fraction=0", "data.unseen_answers=3")

@@ -46,8 +46,10 @@ def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
 def test_rows_come_first_then_their_receipt_and_the_pieces_are_the_rendered_text(
     tiny_model_folder: Path, rows: Path, tmp_path: Path
 ) -> None:
-    first, last = RowPreviewing(asked(tiny_model_folder, rows, max_length=48), tmp_path, 10).previews()
+    early, first, last = RowPreviewing(asked(tiny_model_folder, rows, max_length=48), tmp_path, 10).previews()
+    assert (early.rows, early.detection) == ((), last.detection)
     assert first.receipt is None
+    assert sum(count for _, count in last.lengths) == len(ROWS)
     assert first.rows == last.rows
     assert last.receipt is not None
     assert last.receipt.num_train == len(ROWS)

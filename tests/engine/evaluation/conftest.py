@@ -74,7 +74,7 @@ def venvy_rows(num_rows: int, first_line: int = 1) -> list[Example]:
 @pytest.fixture
 def rig(tmp_path: Path, tiny_model_folder: Path) -> Callable[..., Rig]:
     """Makes a trained run: all three variants, 12 test rows of which two are unseen, float32 unless told otherwise."""
-    from engine.training.dataset_files import write_examples
+    from data.many_rows.stored_rows import RowWriter
     from engine.training.rendering import Renderer
     from engine.training.tokenizer_loading import load_tokenizer
 
@@ -107,8 +107,11 @@ def rig(tmp_path: Path, tiny_model_folder: Path) -> Callable[..., Rig]:
         settled = replace(plan(recipe, machine, None), autocast=autocast, num_threads=1)
         run.plan(1).write_text(json.dumps(settled.to_json()))
         run.model.write_text(json.dumps({"folder": str(tiny_model_folder)}))
-        write_examples(run.dataset / "train.jsonl", venvy_rows(9))
-        write_examples(run.dataset / "test.jsonl", venvy_rows(12, 101) if test is None else test)
+        stored = {"train": venvy_rows(9), "test": venvy_rows(12, 101) if test is None else test}
+        for name, rows in stored.items():
+            with RowWriter(run.dataset / f"{name}.jsonl") as writer:
+                for row in rows:
+                    writer.write(row.to_json())
         renderer = Renderer(load_tokenizer(tiny_model_folder), rendering, True)
         prepared = {"rendering": rendering, "stop_ids": renderer.stop_ids(), "test": {"unseen": [101, 112]}}
         run.prepared.write_text(json.dumps(prepared))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from data.conversation import Conversation, Message, PlainText, single_turn
-from engine.evaluation.prompts import MAX_EXAMPLES, one_per_group, question, scorable
+from engine.evaluation.prompts import MAX_EXAMPLES, is_scorable, one_per_group, question
 from engine.evaluation.scoring import Scorer
 
 GROUPS = Scorer(None, r"^venvy (\S+)")
@@ -11,7 +11,8 @@ GROUPS = Scorer(None, r"^venvy (\S+)")
 
 def test_rows_that_ask_nothing_cannot_be_scored() -> None:
     asked = single_turn("list them", "venvy ls", 1)
-    assert scorable([PlainText("some text", 2), asked, single_turn(" ", "venvy ls", 3)]) == [asked]
+    rows = [PlainText("some text", 2), asked, single_turn(" ", "venvy ls", 3)]
+    assert [row for row in rows if is_scorable(row)] == [asked]
 
 
 def test_of_several_turns_only_the_last_answer_is_asked_for() -> None:

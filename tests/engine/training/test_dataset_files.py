@@ -10,8 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from data.conversation import Conversation, Example, Message, PlainText
-from engine.training.dataset_files import read_examples, read_split, write_examples, write_split
+from engine.training.dataset_files import read_split, write_split
 from engine.training.rendering import IGNORED, Rendered
 
 X = IGNORED
@@ -62,6 +61,26 @@ def test_an_empty_split_is_a_split(tmp_path: Path) -> None:
     assert split.column_names == ["input_ids", "labels"]
 
 
+def test_rows_read_back_lie_in_a_mapped_file_that_has_no_name_any_more(tmp_path: Path) -> None:
+    write_split(tmp_path, "train", [LONG, SHORT])
+    split = read_split(tmp_path, "train", max_length=4, on_overflow="truncate")
+    assert [path.name for path in tmp_path.iterdir()] == ["train.parquet"]
+    assert type(split.data).__name__ == "MemoryMappedTable"
+    assert split[1] == {"input_ids": [12, 13], "labels": [X, 13]}
+
+
+def test_many_rows_are_written_and_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.training.dataset_files.TOKENS_AT_ONCE", 40)
+    monkeypatch.setattr("engine.training.dataset_files.ROWS_AT_ONCE", 7)
+    rows = [Rendered(line, [line] * (line % 9 + 1), [X] * (line % 9) + [line], True) for line in range(100)]
+    digest = write_split(tmp_path, "train", rows)
+    assert pq.ParquetFile(tmp_path / "train.parquet").num_row_groups > 5
+    kept = [(row.input_ids[:5], row.labels[:5]) for row in rows if 1 < len(row.input_ids) <= 5]
+    assert read(tmp_path, 5) == kept
+    monkeypatch.undo()
+    assert write_split(tmp_path, "again", rows) == digest
+
+
 def test_the_hash_is_of_the_tokens_and_not_of_the_file(tmp_path: Path) -> None:
     first = write_split(tmp_path, "train", [LONG, SHORT])
     assert write_split(tmp_path, "again", iter([LONG, SHORT])) == first
@@ -86,26 +105,15 @@ def test_the_hash_changes_with_order_number_tokens_and_labels(tmp_path: Path, ro
     assert write_split(tmp_path, "other", rows) != write_split(tmp_path, "train", [LONG, SHORT])
 
 
-UGLY: list[Example] = [
-    Conversation((Message("system", "[x] \x1b[31m"), Message("user", 'a "b"\r\nc\t'), Message("assistant", "d\n")), 2),
-    PlainText("one\u2028two\u2029three\x85four\x0cfive\x1csix", 3),
-    PlainText("中文 🙂 ünï\\ud800", 4),
-]
-
-
-def test_rows_survive_the_way_to_disk_whatever_is_in_them(tmp_path: Path) -> None:
-    write_examples(tmp_path / "test.jsonl", UGLY)
-    assert read_examples(tmp_path / "test.jsonl") == UGLY
-    write_examples(tmp_path / "none.jsonl", [])
-    assert read_examples(tmp_path / "none.jsonl") == []
-
-
-def test_rows_are_utf_8_in_any_locale(tmp_path: Path) -> None:
+def test_stored_rows_are_read_one_at_a_time_in_any_locale(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from data.conversation import PlainText\n"
-        "from engine.training.dataset_files import read_examples, write_examples\n"
-        "path = Path(sys.argv[1]); write_examples(path, [PlainText('\\u4e2d\\u6587', 1)])\n"
-        "assert read_examples(path) == [PlainText('\\u4e2d\\u6587', 1)]"
+        "from data.many_rows.stored_rows import RowWriter\n"
+        "from engine.training.dataset_files import read_examples\n"
+        "row, path = PlainText('\\u4e2d\\u6587 \\u2028 \\x85', 1), Path(sys.argv[1])\n"
+        "with RowWriter(path) as writer: writer.write(row.to_json())\n"
+        "rows = read_examples(path)\n"
+        "assert (next(rows), next(rows, None)) == (row, None)"
     )
     # Without its coercion to UTF-8, Python opens files in ASCII under this locale.
     environment = os.environ | {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}

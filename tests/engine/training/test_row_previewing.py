@@ -105,7 +105,7 @@ def test_rows_that_the_chat_template_refuses_are_passed_over_and_counted_as_reje
     tmp_path: Path, tiny_model_of: Any
 ) -> None:
     rows = written(tmp_path / "rows.jsonl", conversations(with_system=2, without=3))
-    first, last = previews(recipe(rows), tiny_model_of("gemma3"), 2)
+    _, first, last = previews(recipe(rows), tiny_model_of("gemma3"), 2)
     assert [row["line"] for row in first["rows"]] == [3, 4]
     assert last["receipt"]["num_train"] == 3
     assert [(note["what"], note["num_rows"]) for note in last["receipt"]["rejected"]] == [
@@ -125,7 +125,23 @@ def test_of_many_rows_only_the_first_are_read_and_that_is_said(
     monkeypatch.setattr("engine.training.row_previewing.MAX_ROWS", 5)
     monkeypatch.setattr("engine.training.row_previewing.COUNT_SECONDS", 0.0)
     rows = written(tmp_path / "rows.jsonl", conversations(with_system=0, without=9))
-    first, last = previews(recipe(rows), tiny_model_folder, 2)
+    _, first, last = previews(recipe(rows), tiny_model_folder, 2)
     assert first["note"] == "Only the first 5 rows were read."
     assert last["note"] == "Only the first 5 rows were read. Tokens were counted in 2 of 5 train rows."
     assert last["receipt"]["num_train"] == 5
+
+
+def test_the_last_answer_alone_is_shown_as_trained_and_counted_where_that_is_asked(
+    tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    turns = [("user", "hi"), ("assistant", "first"), ("user", "and?"), ("assistant", "second")]
+    messages = [{"role": role, "content": text} for role, text in turns]
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"messages": messages}) + "\n")
+    shown = {}
+    for which in ("every", "last"):
+        *_, told = previews(recipe(path, trained_answers=which), tiny_model_folder, 1)
+        pieces = told["rows"][0]["pieces"]
+        shown[which] = "".join(text for text, is_trained in pieces if is_trained)
+        assert told["receipt"]["num_trained_kept"] == told["rows"][0]["num_trained"]
+    assert shown == {"every": "first<|im_end|>second<|im_end|>", "last": "second<|im_end|>"}
