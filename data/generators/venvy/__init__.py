@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
+from data.chance import allotted, below, shuffled
 from data.errors import DataError
 from data.generators.venvy.commands import SHARES, Command, commands_by_name
 from data.generators.venvy.wording import wordings
@@ -22,8 +23,6 @@ TITLE = "plain English -> venvy command line (seven commands of a real Python en
 DEFAULT_ROWS = 1500
 # Above this, the rarest wordings would run out and requests would have to repeat.
 MOST_ROWS = 6000
-
-_Item = TypeVar("_Item")
 
 
 def rows(num_rows: int = DEFAULT_ROWS, seed: int = 42) -> Iterator[dict[str, Any]]:
@@ -38,20 +37,10 @@ def rows(num_rows: int = DEFAULT_ROWS, seed: int = 42) -> Iterator[dict[str, Any
     groups = commands_by_name()
     made: list[dict[str, Any]] = []
     for name, num_of_group in zip(SHARES, allotted(num_rows, list(SHARES.values())), strict=True):
-        commands = _shuffled(groups[name], generator)
+        commands = shuffled(groups[name], generator)
         for command, count in zip(commands, _counts(commands, num_of_group), strict=True):
             made += _requests(command, count, generator)
-    yield from _shuffled(made, generator)
-
-
-def allotted(total: int, weights: Sequence[int]) -> list[int]:
-    """`total` in whole parts in proportion to the weights; what rounding leaves goes to the largest remainders."""
-    whole = sum(weights)
-    parts = [total * weight // whole for weight in weights]
-    by_remainder = sorted(range(len(weights)), key=lambda number: -(total * weights[number] % whole))
-    for number in by_remainder[: total - sum(parts)]:
-        parts[number] += 1
-    return parts
+    yield from shuffled(made, generator)
 
 
 def _counts(commands: Sequence[Command], total: int) -> list[int]:
@@ -65,7 +54,7 @@ def _requests(command: Command, count: int, generator: random.Random) -> Iterato
     every = wordings(command.name, command.options)
     seen: set[str] = set()
     while len(seen) < count:
-        text = every.text(_below(every.count, generator))
+        text = every.text(below(every.count, generator))
         if text in seen:
             continue
         seen.add(text)
@@ -78,14 +67,4 @@ def _requests(command: Command, count: int, generator: random.Random) -> Iterato
         }
 
 
-def _below(limit: int, generator: random.Random) -> int:
-    """A number from 0 up to `limit`. Only `random()` is promised to give the same on every Python version."""
-    return int(generator.random() * limit)
-
-
-def _shuffled(items: Sequence[_Item], generator: random.Random) -> list[_Item]:
-    shuffled = list(items)
-    for last in range(len(shuffled) - 1, 0, -1):
-        other = _below(last + 1, generator)
-        shuffled[last], shuffled[other] = shuffled[other], shuffled[last]
-    return shuffled
+FORMS = {"rows": rows}
