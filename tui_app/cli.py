@@ -20,23 +20,12 @@ from pathlib import Path
 from engine.environment import silence_telemetry
 from engine.errors import FinetuiError, RunDirError
 from engine.run_dir import finetui_home
+from tui_app.help_page import HelpPage
 
 INTERRUPTED = 130
 ATTACH_USAGE = "finetui attach [OPTIONS] [RUN]"
 EPILOG = """exit codes: 0 done and checked, 2 recipe or command, 3 data, 4 model, 5 memory,
 6 died, 7 stopped, 8 replay refused, 9 run, 10 doctor, 11 diverged, 130 Ctrl-C"""
-
-
-class _Help(argparse.RawDescriptionHelpFormatter):
-    """Commands without a line above them that only says COMMAND: the page fits 24 lines."""
-
-    def _format_action(self, action: argparse.Action) -> str:
-        if not isinstance(action, argparse._SubParsersAction):
-            return super()._format_action(action)
-        self._indent()
-        told = "".join(super(_Help, self)._format_action(each) for each in action._get_subactions())
-        self._dedent()
-        return told
 
 
 class _Version(argparse.Action):
@@ -56,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         usage="finetui [-h] [--version] COMMAND ...",
         description="From a model and some rows to a tuned model, in a run that outlives your terminal.",
         epilog=EPILOG,
-        formatter_class=_Help,
+        formatter_class=HelpPage,
         add_help=False,
     )
     # Both stand in the usage line: with a section of their own the page would not fit 24 lines.

@@ -1,0 +1,1 @@
+"""How rows and their figures read on a terminal. Only formats."""
