@@ -84,7 +84,12 @@ def _pick(question: Question, choices: list[Choice], present: str) -> str:
     import questionary
 
     offered: list[Any] = [
-        questionary.Choice(_title(each), value=each.value, disabled=literal(each.impossible) or None)
+        questionary.Choice(
+            _title(each),
+            value=each.value,
+            disabled=literal(each.impossible) or None,
+            description=literal(each.explanation) or None,
+        )
         for each in choices
     ]
     if question.kind not in ("choice", "yes_no") or question.name == "method":

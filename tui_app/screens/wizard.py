@@ -31,6 +31,7 @@ from tui_app.steps.methods import METHOD_FIELDS
 from tui_app.steps.sequence import STEPS, step_of
 from tui_app.steps.surroundings import Surroundings, parts
 from tui_app.widgets.choice_list import ChoiceList
+from tui_app.widgets.column_mapping import ColumnMapping
 from tui_app.widgets.field_row import FieldRow
 from tui_app.widgets.path_field import PathField
 
@@ -210,6 +211,9 @@ class WizardScreen(WizardFrame):
         fault = self.give(event.row.question.name, event.text)
         if event.goes_on and not fault:
             self.call_later(self.action_next)
+
+    def on_column_mapping_passed(self, _event: ColumnMapping.Passed) -> None:
+        self.call_later(self.action_next)
 
     # --- going -----------------------------------------------------------------------------------------------
 

@@ -13,19 +13,27 @@ from textual.app import ComposeResult
 from textual.worker import get_current_worker
 
 from engine.errors import FinetuiError
+from tui_app.data_text.histogram import histogram_lines
 from tui_app.drawing import Line, fit_line, line, literal, wrap
 from tui_app.keys import Key, bindings
 from tui_app.screens.wizard_desk import Desk
+from tui_app.screens.wizard_dialogs import TextPage
+from tui_app.screens.wizard_findings import MOST_LINES, findings_lines, findings_text
 from tui_app.screens.wizard_model import fault_told, missing_told
-from tui_app.screens.wizard_page import StepPage
+from tui_app.screens.wizard_page import HIGH, StepPage
+from tui_app.steps.draft import USE_CASE
 from tui_app.steps.paths import Wanted
-from tui_app.steps.schema import Step
+from tui_app.steps.rows import fetching, is_to_be_fetched
+from tui_app.steps.schema import Choice, Question, Step
+from tui_app.widgets.choice_list import ChoiceList
 from tui_app.widgets.column_mapping import ColumnMapping
 from tui_app.widgets.drawn_view import DrawnView
 from tui_app.widgets.token_lines import token_legend, token_lines
 
 if TYPE_CHECKING:
     from data.raw_rows import RawRows
+    from data.understanding.detection import Proposal
+    from engine.row_findings import RowChecking, RowFindings
     from engine.row_preview import PreviewedRow, RowPreview, RowPreviewing
     from engine.starting import Prospect
 
@@ -33,8 +41,14 @@ KEYS = (
     Key("n", "show_row(1)", "next row", "Show the next of the rows.", footer=True),
     Key("p", "show_row(-1)", "row before", "Show the row before."),
     Key("f", "format", "format", "To the field that says how rows are read."),
+    Key("y", "take", "take it", "Read the rows as is proposed, where nobody can tell for sure."),
+    Key("d", "findings", "checks", "All that the checks found in the rows, and the commands that mend it."),
 )
 
+NOT_HERE = "These rows are not on this machine yet: a run downloads them, a preview asks no network."
+MOST_PROPOSALS, MOST_NOTES = 2, 2
+HISTOGRAM_HEIGHT, LEAST_COUNTED = 4, 20
+"""Lines of the picture of lengths, and rows below which it says nothing."""
 WHAT_THEN = "Say below which column is which, or name the format{key}, or put the columns into words with a template."
 
 
@@ -58,6 +72,7 @@ class DataPage(StepPage):
     BINDINGS: ClassVar = bindings(KEYS)
     MOST_CHOICES: ClassVar = 5
     COMPLETES: ClassVar[Wanted] = "rows"
+    ALWAYS: ClassVar = (USE_CASE,)
 
     def __init__(self, desk: Desk, step: Step) -> None:
         super().__init__(desk, step)
@@ -65,14 +80,19 @@ class DataPage(StepPage):
         self.fault: FinetuiError | None = None
         self.row = 0
         self.is_reading = False
+        self._proposals: tuple[Proposal, ...] = ()
+        """What rows may mean that nobody can tell for sure, the likeliest first."""
         self._is_remapped = False
         """Whether columns were given other parts since the rows were last understood or refused."""
+        self.findings: RowFindings | None = None
+        self._checker: RowChecking | None = None
         self._reader: RowPreviewing | None = None
         self._read_for: Any = None
 
     def compose(self) -> ComposeResult:
         yield self.above_view
-        dataset, *others = self.questions(is_advanced=False)
+        use_case, dataset, *others = self.questions(is_advanced=False)
+        yield from self.field_of(use_case)
         yield from self.field_of(dataset)
         yield DrawnView(self._receipt, id="receipt")
         yield ColumnMapping()
@@ -80,6 +100,10 @@ class DataPage(StepPage):
             yield from self.field_of(question)
         yield self.below_view
         yield from self.advanced_part()
+
+    def _choices(self, question: Question) -> Sequence[Choice]:
+        """Columns are typed or chosen in their own table here, not turned through."""
+        return () if question.name == "data.columns" else super()._choices(question)
 
     # --- reading ----------------------------------------------------------------------------------------------
 
@@ -91,7 +115,9 @@ class DataPage(StepPage):
             self._read_for = wanted
             self._stop()
             self.preview, self.fault, self.row, self.is_reading = None, None, 0, True
+            self.findings = None
             self._read(found)
+            self._check(found)
 
     @work(thread=True, exclusive=True, group="rows", exit_on_error=False)
     def _read(self, found: Prospect) -> None:
@@ -114,9 +140,31 @@ class DataPage(StepPage):
         if not worker.is_cancelled and not reader.is_cancelled:
             self.app.call_from_thread(self._told, None, None, False)
 
+    @work(thread=True, exclusive=True, group="checks", exit_on_error=False)
+    def _check(self, found: Prospect) -> None:
+        """What the checks find, told once it is there."""
+        from engine.row_findings import RowChecking
+
+        worker = get_current_worker()
+        self._checker = checker = RowChecking(found.recipe)
+        try:
+            findings = checker.run()
+        except FinetuiError:
+            return  # what cannot be read was told when it was; checks only add to that
+        if findings is not None and not worker.is_cancelled:
+            self.app.call_from_thread(self._checked, findings)
+
+    def _checked(self, findings: RowFindings) -> None:
+        self.findings = findings
+        if self.is_mounted:
+            self.sync()
+
     async def _raw_seen(self, raw: RawRows) -> None:
         if not self.is_mounted:
             return
+        self._proposals = getattr(raw.fault, "proposals", ())
+        if raw.fault is not None and self.preview is None:
+            self.fault = raw.fault  # told at once: the worker finds the same, seconds later
         mapping = self.query_one(ColumnMapping)
         review = self.desk.review
         data = review.found.recipe.data if review and review.found else None
@@ -124,6 +172,8 @@ class DataPage(StepPage):
         if data is not None and mapping.display:
             detected = raw.detection.format if raw.detection else ""
             await mapping.offer(raw, data.format if data.format != "auto" else detected, data.columns)
+        if raw.fault is not None:
+            self.sync()
 
     def on_column_mapping_mapped(self, event: ColumnMapping.Mapped) -> None:
         from tui_app.steps.resolving import as_text
@@ -141,12 +191,16 @@ class DataPage(StepPage):
             self.sync()
 
     def _stop(self) -> None:
-        if self._reader is not None:
-            self._reader.cancel()
-            self._reader = None
+        for each in (self._reader, self._checker):
+            if each is not None:
+                each.cancel()
+        self._reader = self._checker = None
 
     def on_descendant_focus(self) -> None:
         self.query_one("#receipt", DrawnView).redraw()  # it names a key only where that is no text
+
+    def on_choice_list_looked(self) -> None:
+        self.query_one("#receipt", DrawnView).redraw()
 
     def on_unmount(self) -> None:
         self._stop()
@@ -154,7 +208,25 @@ class DataPage(StepPage):
     # --- showing ----------------------------------------------------------------------------------------------
 
     def _receipt(self, width: int) -> Sequence[Line]:
-        """The format with its reason, then the counts."""
+        """What is known of the dataset that is pointed at, and of the rows that are chosen."""
+        about = self._about(width)
+        return [*about, *self._rows_told(width)]
+
+    def _about(self, width: int) -> list[Line]:
+        """The use case or the well-known dataset that the keyboard is on: what it is good for and what gets worse."""
+        from data.catalog import entry_of
+
+        question = self.focused_question()
+        if question is not None and question.name == USE_CASE:
+            present = self.desk.draft.value(USE_CASE)
+            choice = next((each for each in self.desk.choices(USE_CASE) if each.value == present), None)
+        else:
+            choice = next((each.pointed_choice for each in self.query(ChoiceList) if each.has_focus), None)
+            choice = choice if choice is not None and entry_of(choice.value) else None
+        return wrap(literal(choice.explanation), width, "dim") if choice else []
+
+    def _rows_told(self, width: int) -> Sequence[Line]:
+        """The format with its reason, then the counts, then what the checks found; or why there is none of it."""
         review = self.desk.review
         if missing := missing_told(self.desk.draft, width, here="3"):
             return missing
@@ -168,15 +240,21 @@ class DataPage(StepPage):
             return [line(("reading the rows with the new columns…", "dim"))]
         if review is not None and is_refused:
             return fault_told(review.fault or "\n".join(str(each) for each in review.problems), width)
+        if self.fault is not None and is_to_be_fetched(self.desk.draft):
+            return [*wrap(NOT_HERE, width, "warn"), *wrap(literal(fetching(self.desk.draft)), width)]
         if self.fault is not None and mapping.display:
             what_then = WHAT_THEN.format(key="" if self.wizard.is_typing else " (f)")
-            return [*fault_told(self.fault.happened, width), *wrap(what_then, width)]
+            takes = "" if self.wizard.is_typing else " (y takes it)"
+            perhaps = [f"Perhaps {each.recipe} is meant{takes}." for each in self._proposals[:1]]
+            perhaps += [f"Or {each.recipe}." for each in self._proposals[1:MOST_PROPOSALS]]
+            told_perhaps = [each for text in perhaps for each in wrap(literal(text), width)]
+            return [*fault_told(self.fault.happened, width), *told_perhaps, *wrap(what_then, width)]
         if self.fault is not None:
             return fault_told(str(self.fault), width)
         preview = self.preview
         told: list[Line] = []
         if preview is None:
-            return [line(("reading the rows… going on does not wait for it", "dim"))]
+            return [line(("reading the rows… going on does not wait for it", "dim")), *self._checks_told(width)]
         if preview.detection:
             name = literal(preview.detection.format)
             first, *rest = wrap(f"{name} because {literal(preview.detection.reason)}", width - 7, "dim")
@@ -185,7 +263,12 @@ class DataPage(StepPage):
         told += self._counts(width)
         if preview.note:
             told += wrap(literal(preview.note), width, "warn")
-        return told
+        return [*told, *self._checks_told(width)]
+
+    def _checks_told(self, width: int) -> list[Line]:
+        found = self.findings
+        most = MOST_LINES if self.app.size.height >= HIGH else 1  # on a low screen the row itself needs the place
+        return findings_lines(found, width, most=most, ellipsis=self.glyphs.ellipsis) if found else []
 
     def _counts(self, width: int) -> list[Line]:
         receipt = self.preview.receipt if self.preview else None
@@ -205,8 +288,10 @@ class DataPage(StepPage):
             what = {"truncate": "are cut", "drop": "are left out", "refuse": "stop the run"}[receipt.on_overflow]
             told.append(line((f"{over.num_rows:,} rows over {receipt.max_length:,} tokens {what}", "warn")))
         for note in receipt.rejected[:3]:
-            lines = ", ".join(str(each) for each in note.first_lines)
-            told.append(line((f"  rejected, line {lines}: {literal(note.what)}", "warn")))
+            places = note.first_places[0] if note.first_places else f"line {', '.join(map(str, note.first_lines))}"
+            told.append(line((f"  rejected, {literal(places)}: {literal(note.what)}", "warn")))
+        if self.app.size.height >= HIGH:
+            told += [each for note in receipt.notes[:MOST_NOTES] for each in wrap(literal(note), width, "dim")]
         return [fit_line(each, width, ellipsis=self.glyphs.ellipsis) for each in told]
 
     def below(self, width: int) -> Sequence[Line]:
@@ -223,7 +308,15 @@ class DataPage(StepPage):
         elif row.is_cut:
             gone = sum(len(text) for text, _ in row.pieces[row.num_pieces_kept :])
             told.append(line((f"cut off here, {gone:,} characters more: longer than max_length", "warn")))
-        return told
+        return [*told, *self._histogram(width)]
+
+    def _histogram(self, width: int) -> list[Line]:
+        """How long the rows are, on a high screen only: a low one needs the place for the row."""
+        lengths = dict(self.preview.lengths) if self.preview else {}
+        if self.app.size.height < HIGH or sum(lengths.values()) < LEAST_COUNTED:
+            return []
+        drawn = histogram_lines(lengths, width, HISTOGRAM_HEIGHT, self.glyphs)
+        return [line(""), line(("Train rows by their number of tokens", "title")), *map(line, drawn)] if drawn else []
 
     @property
     def shown_row(self) -> PreviewedRow | None:
@@ -234,6 +327,28 @@ class DataPage(StepPage):
         if self.preview and self.preview.rows:
             self.row = (self.row + by) % len(self.preview.rows)
             self.sync()
+
+    def action_take(self) -> None:
+        """The first proposal becomes the answers."""
+        if not self._proposals:
+            self.wizard.say("nothing is proposed: it is known how these rows are read, or they are not read yet")
+            return
+        from tui_app.steps.resolving import as_text
+
+        meant = self._proposals[0]
+        for name, value in (
+            ("data.format", meant.format),
+            ("data.columns", dict(meant.columns)),
+            ("data.template", meant.template),
+        ):
+            if value:
+                self.wizard.give(name, as_text(value))
+
+    def action_findings(self) -> None:
+        if self.findings is None:
+            self.wizard.say("the rows are not checked yet, or cannot be read")
+        else:
+            self.app.push_screen(TextPage("What the checks found", findings_text(self.findings)))
 
     def action_format(self) -> None:
         """To the field that names the format, shown if it was hidden."""

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 OWN = "own"
 """The base of a draft that starts from a model and rows, not from a recipe."""
-PRESET, DEVICE, SIZE, METHOD = "preset", "device", "size", "method"
+PRESET, DEVICE, SIZE, METHOD, USE_CASE = "preset", "device", "size", "method", "use_case"
 """Questions that are no fields of a recipe."""
+NO_USE_CASE = "none"
 AUTO, CPU = "auto", "cpu"
 FLAGS = (("model.name_or_path", "--model"), ("data.dataset", "--dataset"), (SIZE, "--size"), (METHOD, "--method"))
 """Answers with an option of their own in `finetui new`."""
@@ -72,8 +73,8 @@ class Draft:
         """As text: the answer, else what follows from other answers, else the base's, else the default."""
         if name == PRESET:
             return self.base
-        if name in (DEVICE, SIZE):
-            return self.typed(name) or {DEVICE: AUTO, SIZE: "balanced"}[name]
+        if name in (DEVICE, SIZE, USE_CASE):
+            return self.typed(name) or {DEVICE: AUTO, SIZE: "balanced", USE_CASE: NO_USE_CASE}[name]
         from tui_app.steps import resolving
 
         return resolving.text_of_field(self, name)
@@ -138,7 +139,8 @@ class Draft:
             for name, flag in FLAGS:
                 if text := answers.pop(name, ""):
                     words += [f"{flag}={text}"] if text.startswith("-") else [flag, text]
-            answers.pop(DEVICE, None)
+            for name in (DEVICE, USE_CASE):
+                answers.pop(name, None)
             overrides = [f"{name}={text}" for name, text in answers.items()]
         else:
             words += ["replay", self.base]

@@ -6,8 +6,6 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from tui_app.steps.surroundings import ROW_ENDINGS
-
 MOST = 50
 Wanted = Literal["model", "rows", "any"]
 
@@ -34,5 +32,8 @@ def completions(text: str, folder: Path, wanted: Wanted = "any") -> tuple[str, .
 
 
 def _fits(name: str, wanted: Wanted) -> bool:
-    ending = Path(name).suffix.lower()
-    return wanted == "any" or (ending == ".gguf" if wanted == "model" else ending in ROW_ENDINGS)
+    if wanted == "rows":
+        from engine.data_request import names_rows  # late: the first frame completes nothing
+
+        return names_rows(name)
+    return wanted == "any" or name.lower().endswith(".gguf")

@@ -25,7 +25,7 @@ from engine.starting import with_absolute_paths
 from presets.preset import all_presets, preset
 from presets.sizing import SIZES
 from tui_app.recipe_source import Source, source_of
-from tui_app.steps.draft import DEVICE, METHOD, OWN, PRESET, SIZE, Draft, Suggestion
+from tui_app.steps.draft import DEVICE, METHOD, OWN, PRESET, SIZE, USE_CASE, Draft, Suggestion
 from tui_app.steps.methods import METHOD_FIELDS, fields_of_method, method_of
 
 NOTHING_YET = "[model]\n[data]\n"
@@ -35,6 +35,8 @@ FOR_ITS_OWN_ROWS = (
     *("evaluation.baselines", "evaluation.answer_pattern", "evaluation.group_pattern"),
 )
 """Fields of a base that say something about its rows, and nothing about others."""
+HOW_ROWS_ARE_READ = ("data.format", "data.template", "data.columns")
+"""They go together: what the catalog says of one does not fit what somebody said of another."""
 ABOUT_IT = ("title", "description", "hardware")
 FULL_TO_ADAPTER = 10
 """LoRA wants about ten times the learning rate of full training."""
@@ -62,7 +64,7 @@ def own_questions(draft: Draft) -> dict[str, str]:
     for name, text in draft.answers:
         if name == METHOD:
             given |= fields_of_method(text)
-        elif name not in (PRESET, DEVICE, SIZE):
+        elif name not in (PRESET, DEVICE, SIZE, USE_CASE):
             given[name] = text
     return given
 
@@ -77,12 +79,14 @@ def implied(draft: Draft) -> tuple[Suggestion, ...]:
     after = values_of(text, overrides=_as_overrides(found, typed))
     new_rows = not draft.is_own and field(after, "data.dataset") != rows
     new_model = not draft.is_own and field(after, "model.name_or_path") != model
+    known = _catalog(field(after, "data.dataset"), typed) if new_rows or draft.is_own else []
     if new_rows:
         found += [
             Suggestion(name, "", "was for the base's own rows")
             for name in FOR_ITS_OWN_ROWS
-            if field(before, name) is not None
+            if field(before, name) is not None and name not in {each.field for each in known}
         ]
+    found += known
     if new_model and field(before, "model.revision") is not None:
         found.append(Suggestion("model.revision", "", "was a revision of the base's own model"))
     if new_rows or new_model or draft.is_own:
@@ -98,6 +102,19 @@ def implied(draft: Draft) -> tuple[Suggestion, ...]:
 
 def _as_overrides(found: list[Suggestion], typed: dict[str, str]) -> list[str]:
     return [*(f"{each.field}={each.text}" for each in found), *(f"{name}={text}" for name, text in typed.items())]
+
+
+def _catalog(dataset: Any, typed: dict[str, str]) -> list[Suggestion]:
+    """Which part of a well-known dataset is meant and how its rows are read; not how, where somebody said it."""
+    from data.catalog import entry_of
+
+    entry = entry_of(dataset) if isinstance(dataset, str) else None
+    if entry is None:
+        return []
+    known = {f"data.{name}": as_text(value) for name, value in entry.recipe_fields().items()}
+    if any(name in typed for name in HOW_ROWS_ARE_READ):
+        known = {name: text for name, text in known.items() if name not in HOW_ROWS_ARE_READ}
+    return [Suggestion(name, text, "so the catalog says") for name, text in known.items()]
 
 
 def _title(before: dict[str, Any], after: dict[str, Any]) -> list[Suggestion]:
@@ -249,7 +266,7 @@ def _read(draft: Draft, name: str) -> Any:
 
 
 def reason(draft: Draft, name: str) -> str:
-    typed = {DEVICE, SIZE, METHOD} & {each for each, _ in draft.answers}
+    typed = {DEVICE, SIZE, METHOD, USE_CASE} & {each for each, _ in draft.answers}
     if name in typed or name in own_questions(draft):
         return "you"
     try:

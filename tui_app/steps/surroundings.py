@@ -29,15 +29,19 @@ MOST_LOOKED_AT = 3000
 DEPTH = 3
 MOST_RUNS = 40
 SHOWN_PARTS = 3
-ROW_ENDINGS = (".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".parquet", ".txt")
+LIKELY_ROWS = (".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".txt")
+"""Kinds of files by how likely they hold rows, the likeliest first; packed ones come after them."""
 NO_ROWS = frozenset(
     {
         *("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "package.json"),
         *("special_tokens_map.json", "adapter_config.json", "vocab.json", "added_tokens.json", "tsconfig.json"),
+        *("state.json", "dataset_info.json", "dataset_dict.json", "dataset_infos.json", "dataset_card.json"),
         *("package-lock.json", "requirements.txt", "constraints.txt", "LICENSE.txt", "CMakeLists.txt", "README.txt"),
     }
 )
 """Files with a fitting ending that hardly ever hold rows."""
+ARROW_STATE = "state.json"
+"""What `save_to_disk` of datasets writes beside the .arrow files of a folder."""
 LEFT_OUT = frozenset({"node_modules", "__pycache__", "site-packages", "build", "dist", "venv", "runs", "checkpoints"})
 
 
@@ -121,6 +125,8 @@ def bundled_models() -> tuple[Nearby, ...]:
 
 def near(folder: Path) -> tuple[tuple[Nearby, ...], tuple[Nearby, ...]]:
     """(models, files of rows) in and below a folder, the nearest first."""
+    from engine.data_request import names_rows  # late: pydantic is not needed for the first frame
+
     models: list[Nearby] = []
     rows: list[Nearby] = []
     for path in islice(_walk(folder, DEPTH), MOST_LOOKED_AT):
@@ -131,12 +137,26 @@ def near(folder: Path) -> tuple[tuple[Nearby, ...], tuple[Nearby, ...]]:
                 models.append(Nearby(name, path.parent.name if name == "." else name, "model folder"))
             elif path.suffix.lower() == ".gguf":
                 models.append(Nearby(shown, shown, f"GGUF, {format_bytes(path.stat().st_size)}"))
-            elif path.suffix.lower() in ROW_ENDINGS and path.name not in NO_ROWS:
+            elif path.name == ARROW_STATE and any(path.parent.glob("*.arrow")):
+                name = str(path.parent.relative_to(folder))
+                rows.append(Nearby(name, name, "Arrow folder"))
+            elif _may_hold_rows(path) and names_rows(path.name):
                 rows.append(Nearby(shown, shown, format_bytes(path.stat().st_size)))
         except OSError:
             continue
-    rows.sort(key=lambda each: (each.value.count("/"), ROW_ENDINGS.index(Path(each.value).suffix.lower()), each.value))
+    rows.sort(key=lambda each: (each.value.count("/"), _likelihood(each.value), each.value))
     return tuple(models[:MOST]), tuple(rows[:MOST])
+
+
+def _may_hold_rows(path: Path) -> bool:
+    """Whether it is no page of text, none of the usual other files, and no part of an Arrow folder."""
+    is_part = path.suffix == ".arrow" and (path.parent / ARROW_STATE).exists()
+    return not is_part and path.name not in NO_ROWS and path.suffix.lower() != ".md"
+
+
+def _likelihood(name: str) -> int:
+    ending = Path(name).suffix.lower()
+    return LIKELY_ROWS.index(ending) if ending in LIKELY_ROWS else len(LIKELY_ROWS)
 
 
 def _walk(folder: Path, depth: int) -> Iterator[Path]:

@@ -57,7 +57,7 @@ def table_lines(raw: RawRows, width: int) -> list[Line]:
 
 
 class ColumnMapping(Vertical):
-    """Says `Mapped` when a part is given another column."""
+    """Says `Mapped` when a part is given another column, and `Passed` when Enter goes on from it."""
 
     DEFAULT_CSS = "ColumnMapping { height: auto; }"
 
@@ -67,6 +67,9 @@ class ColumnMapping(Vertical):
         def __init__(self, columns: dict[str, str]) -> None:
             super().__init__()
             self.columns = columns
+
+    class Passed(Message):
+        """Enter on a part: on to what comes next."""
 
     def __init__(self) -> None:
         super().__init__(id="mapping")
@@ -88,12 +91,12 @@ class ColumnMapping(Vertical):
         return tuple(self._raw.columns) if self._raw else ()
 
     async def offer(self, raw: RawRows, format_name: str, columns: Mapping[str, str]) -> None:
-        """Show these rows and the parts of this format. Made anew only where the file or the format is another."""
+        """Show these rows and the parts of this format. Made anew only where any of it was changed elsewhere."""
         parts, before = parts_of(format_name), self._raw
         is_same = before is not None and (before.rows, before.columns) == (raw.rows, raw.columns)
-        self._columns = dict(columns)
-        if is_same and parts == self._parts:
+        if is_same and (parts, dict(columns)) == (self._parts, self._columns):
             return
+        self._columns = dict(columns)
         self._raw, self._parts = raw, parts
         await self.remove_children()
         await self.mount(DrawnView(lambda width: table_lines(raw, width)))
@@ -105,10 +108,11 @@ class ColumnMapping(Vertical):
 
     def on_field_row_given(self, event: FieldRow.Given) -> None:
         """One part was turned; Enter goes on as anywhere else."""
-        part = event.row.question.name.removeprefix("column ")
-        if event.goes_on:
-            return
         event.stop()
+        if event.goes_on:
+            self.post_message(self.Passed())
+            return
+        part = event.row.question.name.removeprefix("column ")
         self._columns.pop(part, None)
         if event.text not in (NOT_THERE, part):
             self._columns[part] = event.text

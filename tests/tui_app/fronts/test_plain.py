@@ -79,7 +79,17 @@ def test_a_question_that_its_answer_makes_superfluous_does_not_start_it_all_agai
     surroundings: Surroundings, tmp_path: Path
 ) -> None:
     (tmp_path / "odd.jsonl").write_text('{"Was?": "a", "wie": "b"}\n' * 5)
-    lines = ["own", "bundled:smollm2-135m-instruct", str(tmp_path / "odd.jsonl"), "", "{Was?} -> {wie}", "", "", "5"]
+    lines = [
+        "own",
+        "bundled:smollm2-135m-instruct",
+        "",
+        str(tmp_path / "odd.jsonl"),
+        "",
+        "{Was?} -> {wie}",
+        "",
+        "",
+        "5",
+    ]
     _, said = talk(surroundings, *lines)
     assert said.count("Step 1 of 5") == 1
     assert "Step 5 of 5" in said
@@ -147,7 +157,9 @@ def test_rows_of_unknown_columns_are_told_at_once_and_keep_the_run_from_being_st
     surroundings: Surroundings, tmp_path: Path
 ) -> None:
     enters = [""] * 5
-    outcome, said = talk(surroundings, "own", "bundled:smollm2-135m-instruct", odd_rows(tmp_path), *enters, "1", "", "")
+    outcome, said = talk(
+        surroundings, "own", "bundled:smollm2-135m-instruct", "", odd_rows(tmp_path), *enters, "1", "", ""
+    )
     behind_rows = said.partition("Rows []: ")[2]
     assert "! These rows cannot be read yet." in behind_rows.partition("\nFormat\n")[0]
     assert "The file's columns: Question, Reply." in behind_rows
@@ -161,11 +173,21 @@ def test_rows_of_unknown_columns_are_told_at_once_and_keep_the_run_from_being_st
 
 def test_the_columns_that_the_example_names_make_the_rows_readable(surroundings: Surroundings, tmp_path: Path) -> None:
     columns = '{ prompt = "Question", completion = "Reply" }'
-    lines = ["own", "bundled:smollm2-135m-instruct", odd_rows(tmp_path), "", "", "?", columns, "", "", ""]
+    lines = ["own", "bundled:smollm2-135m-instruct", "", odd_rows(tmp_path), "", "", "?", columns, "", "", ""]
     outcome, said = talk(surroundings, *lines)
     assert said.count("! These rows cannot be read yet.") == 1
     assert "\nRows: prompt_completion: " in said
     assert "What now [1]: " in said
+    assert outcome.action == "start"
+
+
+def test_what_columns_may_mean_is_offered_as_a_number(surroundings: Surroundings, tmp_path: Path) -> None:
+    path = tmp_path / "odd.csv"
+    path.write_text("Question,Reply\n" + "what is it?,that\nwho?,me there\n" * 8)
+    lines = ["own", "bundled:smollm2-135m-instruct", "", str(path), "", "", "2", "", "", ""]
+    outcome, said = talk(surroundings, *lines)
+    assert "1. as they are" in said
+    assert outcome.draft.recipe().data.columns == {"prompt": "Question", "completion": "Reply"}
     assert outcome.action == "start"
 
 
@@ -179,3 +201,25 @@ def test_nothing_is_wider_than_the_terminal_and_no_word_is_broken(
     assert max(map(len, said.splitlines())) < width
     assert "A preset is a whole recipe" in " ".join(explained.split())
     assert "to answer with one of these letters type =b" in " ".join(said.split())
+
+
+def test_well_known_datasets_are_offered_where_there_are_no_rows_and_bring_how_they_are_read(
+    surroundings: Surroundings,
+) -> None:
+    lines = ["own", "bundled:smollm2-135m-instruct", "?", "reasoning", "?", "openai/gsm8k", "q"]
+    outcome, said = talk(surroundings, *lines)
+    told = " ".join(said.split())
+    assert "Well-known datasets" in told
+    assert "Scores on GSM8K and MATH mean little" in told, "what gets worse is the help of a use case"
+    assert "openai/gsm8k, MIT, 7,473 rows" in told
+    assert "Calculator marks such as" in told, "what gets worse is the help of a dataset"
+    data = outcome.draft.recipe().data
+    assert (data.dataset, data.subset, data.split, data.format) == ("openai/gsm8k", "main", "train", "question_answer")
+    assert outcome.draft.reason("data.subset") == "so the catalog says"
+
+
+def test_what_somebody_says_of_the_rows_stands_against_the_catalog() -> None:
+    draft = Draft().with_answer("model.name_or_path", "bundled:smollm2-135m-instruct")
+    draft = draft.with_answer("data.template", "{question} {answer}").with_answer("data.dataset", "openai/gsm8k")
+    data = draft.recipe().data
+    assert (data.format, data.template, data.subset) == ("auto", "{question} {answer}", "main")

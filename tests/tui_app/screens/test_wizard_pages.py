@@ -126,6 +126,9 @@ def test_columns_are_mapped_next_to_real_rows(tmp_path: Path, monkeypatch: pytes
         await until(pilot, trains_the_answer)
         assert "\x1b" not in shown(pilot.app)
         assert "\u202e" not in shown(pilot.app)
+        assert parts[1].field.has_focus
+        await pilot.press("enter")
+        await until(pilot, lambda: wizard.place == DATA + 1)
 
     play(script, draft=DEMO.with_answer("data.dataset", "rows.jsonl"))
 

@@ -163,5 +163,5 @@ def test_every_question_is_a_field_or_one_of_ours_and_has_a_sentence() -> None:
     for step in STEPS:
         for question in step.questions:
             assert question.help, question.name
-            assert question.name in {*field_names(), "preset", "device", "size", "method"}
+            assert question.name in {*field_names(), "preset", "device", "size", "method", "use_case"}
             assert step_of(question.name) is step

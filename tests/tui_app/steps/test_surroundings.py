@@ -33,6 +33,15 @@ def test_models_and_rows_near_by_are_found_the_nearest_first(tmp_path: Path) -> 
     assert values(rows) == ["rows é [x].csv", "data/deep.jsonl"]
 
 
+def test_packed_rows_and_arrow_folders_are_found_near_by_the_likeliest_first(tmp_path: Path) -> None:
+    (tmp_path / "saved").mkdir()
+    names = ("rows.zip", "rows.jsonl.gz", "rows.jsonl", "saved/state.json", "saved/dataset_info.json")
+    for name in (*names, "saved/data-00000-of-00001.arrow", "README.md"):
+        (tmp_path / name).write_text("x")
+    _, rows = near(tmp_path)
+    assert values(rows) == ["rows.jsonl", "rows.jsonl.gz", "rows.zip", "saved"]
+
+
 def test_models_and_rows_of_earlier_runs_are_found_once_and_broken_recipes_passed_over(own_machine: Path) -> None:
     for number, recipe in enumerate(
         [
@@ -75,14 +84,14 @@ def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
 
 def test_paths_are_completed_folders_first_and_hidden_ones_only_when_asked_for(tmp_path: Path) -> None:
     (tmp_path / "rows").mkdir()
-    for name in ("rows.jsonl", "rows.md", "model.gguf", ".rows.jsonl", "rows/a b.csv"):
+    for name in ("rows.jsonl", "rows.jsonl.gz", "rows.py", "rows.zip", "model.gguf", ".rows.jsonl", "rows/a b.csv"):
         (tmp_path / name).write_text("")
-    assert completions("ro", tmp_path, "rows") == ("rows/", "rows.jsonl")
+    assert completions("ro", tmp_path, "rows") == ("rows/", "rows.jsonl", "rows.jsonl.gz", "rows.zip")
     assert completions("rows/", tmp_path, "rows") == ("rows/a b.csv",)
     assert completions("", tmp_path, "model") == ("rows/", "model.gguf")
     assert completions(".", tmp_path) == (".rows.jsonl",)
     assert completions(f"{tmp_path}/ro", Path("/"), "any") == tuple(
-        f"{tmp_path}/{name}" for name in ("rows/", "rows.jsonl", "rows.md")
+        f"{tmp_path}/{name}" for name in ("rows/", "rows.jsonl", "rows.jsonl.gz", "rows.py", "rows.zip")
     )
     assert completions("nowhere/x", tmp_path) == completions("~nobody-here/x", tmp_path) == ()
     assert completions("a\0b/", tmp_path) == ()
