@@ -53,6 +53,7 @@ def _shut_out_the_machine() -> None:
         if name.startswith(("FINETUI_", "HF_", "XDG_", "TRANSFORMERS_")) or name in SECRETS:
             del os.environ[name]
     os.environ.pop("PYTHONPATH", None)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes would compile the same modules
     os.environ.update(_own_machine(SESSION) | SHARED)
     for folder in ("home", "run", "cache"):
         (SESSION / folder).mkdir()
