@@ -120,8 +120,8 @@ class Grammar:
         """Names of the options and arguments that take any text, and for which there is no example."""
         commands = [command for command in self.commands if command.runs and command.weight]
         options = [*self.options, *(option for command in commands for option in command.options)]
-        named = [(one.name, one) for command in commands for one in command.positionals]
-        every = [*named, *((option.long, option) for option in options)]
+        every: list[tuple[str, Positional | Option]] = [(option.long, option) for option in options]
+        every[:0] = [(one.name, one) for command in commands for one in command.positionals]
         return list(dict.fromkeys(name for name, one in every if one.kind == "text" and not one.values))
 
     def problems(self) -> list[str]:
