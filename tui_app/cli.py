@@ -57,7 +57,8 @@ def build_parser() -> argparse.ArgumentParser:
     _steering(commands)
     _asking(commands)
     # It has commands of its own, which are loaded only for it.
-    commands.add_parser("data", help="inspect, check, convert, split, mix and make rows", add_help=False)
+    data = commands.add_parser("data", help="inspect, check, convert, split, mix and make rows", add_help=False)
+    data.set_defaults(module="data")
     return parser
 
 
@@ -65,13 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     parser = build_parser()
     given = sys.argv[1:] if arguments is None else list(arguments)
+    # The words behind `data` are parsed by its own parser.
     options = parser.parse_args(["data"] if given[:1] == ["data"] else with_command(given))
+    options.words = given[1:]
     silence_telemetry()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without the letters of a title still shows it
     try:
-        if options.command == "data":
-            return int(importlib.import_module("tui_app.data_cli").main(given[1:]))
         module = importlib.import_module(f"tui_app.commands.{options.module}")
         return int(module.COMMANDS[options.command](options))
     except FinetuiError as fault:

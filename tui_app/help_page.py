@@ -18,5 +18,6 @@ class HelpPage(argparse.RawDescriptionHelpFormatter):
 
     def format_help(self) -> str:
         """The page, whose last paragraph follows without an empty line for the same reason."""
-        before, _, last = super().format_help().rstrip().rpartition("\n\n")
-        return f"{before}\n{last}\n"
+        page = super().format_help()
+        before, _, last = page.rstrip().rpartition("\n\n")
+        return f"{before}\n{last}\n" if before else page  # a usage line comes through here, too
