@@ -33,7 +33,7 @@ wizard: $(INSTALLED)  ## start finetui as a user does, with no arguments
 	@$(BIN)/finetui
 
 test: $(INSTALLED_DEV) check  ## run the checks, then every test
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 check: $(INSTALLED_DEV)  ## formatting, lint, types and the layering rule
 	@$(BIN)/ruff format --check --quiet . || { echo "Run: $(BIN)/ruff format ."; exit 1; }

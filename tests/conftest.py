@@ -184,18 +184,15 @@ def control_group() -> Iterator[Callable[[int], Path]]:
         group.rmdir()
 
 
-@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Fast tests first, so that a plain mistake shows in seconds; the order within each half stays.
 
-    Where processes share the work (`make test`), the slow tests of a file stay together, for what they share takes
-    long to make. `slow(seconds=…)` says how long a whole file takes about: the longest begin first, so that the
-    processes end together.
+    `slow(seconds=…)` says how long a whole file takes about: the longest begin first, so that processes which share the
+    work (`make test`) end together.
     """
     seconds: dict[Path, float] = {}
     for item in items:
         if slow := item.get_closest_marker("slow"):
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
             seconds[item.path] = max(seconds.get(item.path, 0.0), slow.kwargs.get("seconds", 0.0))
 
     def rank(item: pytest.Item) -> tuple[bool, float]:
@@ -203,6 +200,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return is_slow, -seconds[item.path] if is_slow else 0.0
 
     items.sort(key=rank)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where processes share the tests, each file of tests/runs stays in one: what its tests share takes long to make.
+
+    The plugin's own groups have no effect: xdist 3.8 writes them where pytest 9.2 does not look.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class RunsByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid.split("::")[0] if nodeid.startswith("tests/runs/") else nodeid
+
+    return RunsByFile(config, log)
 
 
 def pytest_sessionfinish() -> None:
