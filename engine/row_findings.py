@@ -21,7 +21,7 @@ from typing import Any
 
 from data.findings import Finding
 from engine.environment import child_environment, worker_command
-from engine.errors import DataError, DiedError, FinetuiError
+from engine.errors import DataError, DiedError
 from engine.recipe import Recipe
 
 MODULE = "engine.row_findings"
@@ -107,24 +107,16 @@ class RowChecking:
 
 
 def answer(text: str) -> dict[str, Any]:
-    """What `findings_of` finds in a recipe's text, or the fault in words."""
-    try:
-        found = findings_of(Recipe.parse(text))
-    except FinetuiError as fault:
-        return {"error": {"happened": fault.happened, "means": fault.means, "remedy": fault.remedy}}
+    """What `findings_of` finds in a recipe's text. Raises DataError or RecipeError."""
+    found = findings_of(Recipe.parse(text))
     return asdict(found) | {"findings": [finding.to_json() for finding in found.findings]}
 
 
 def main(arguments: list[str]) -> int:
-    from engine.worker_edge import die_with_parent
+    from engine.worker_edge import answer_in_lines, die_with_parent
 
     die_with_parent(int(arguments[0]))
-    # Libraries may print: only the answer goes to the real stdout.
-    told = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    with told:
-        told.write(json.dumps(answer(sys.stdin.read())) + "\n")
-    return 0
+    return answer_in_lines(lambda: [answer(sys.stdin.read())])
 
 
 if __name__ == "__main__":

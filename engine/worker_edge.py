@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import json
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from engine.errors import FinetuiError, kind_of
 from engine.event_log import EventWriter
@@ -26,6 +29,25 @@ def die_with_parent(parent_pid: int) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent_pid:
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def answer_in_lines(answers: Callable[[], Iterable[dict[str, Any]]]) -> int:
+    """The body of a worker that is asked by another process: each answer is a JSON line on stdout, and so is a fault.
+
+    Faults of ours end the lines with {"error": {happened, means, remedy, kind}}. Libraries may print: only answers go
+    to the real stdout, everything else to stderr. Returns 0.
+    """
+    told = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    warnings.simplefilter("ignore")
+    with told:
+        try:
+            for answer in answers():
+                print(json.dumps(answer), file=told, flush=True)
+        except FinetuiError as fault:
+            words = {"happened": fault.happened, "means": fault.means, "remedy": fault.remedy, "kind": kind_of(fault)}
+            print(json.dumps({"error": words}), file=told)
+    return 0
 
 
 def failure(fault: BaseException) -> WorkerFailed:

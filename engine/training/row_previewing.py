@@ -10,12 +10,9 @@ transformers is loaded late: without tokens, or with rows that cannot be read, i
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import sys
 import time
-import warnings
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
@@ -27,10 +24,10 @@ from data.conversation import Conversation, Example
 from data.loading import Rows
 from data.preparation import Prepared, main_source, prepare, shape_of
 from engine.data_request import data_request
-from engine.errors import DataError, FinetuiError, kind_of
+from engine.errors import DataError
 from engine.recipe import Recipe
 from engine.row_preview import UNTOKENIZED, Piece, PreviewedRow, Token
-from engine.worker_edge import die_with_parent
+from engine.worker_edge import answer_in_lines, die_with_parent
 
 if TYPE_CHECKING:
     from engine.training.rendering import Rendered, Renderer
@@ -180,26 +177,20 @@ def untokenized(example: Example) -> PreviewedRow:
     return PreviewedRow(example.line, tuple(pieces), len(pieces), None, None)
 
 
+def answers(folder: Path | None, num_rows: int, first_line: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """What is shown of the recipe on stdin. Raises DataError or ModelError."""
+    recipe = Recipe.parse(sys.stdin.read())
+    if folder is not None and first_line:
+        yield placed(recipe, folder, num_rows, *first_line)
+    else:
+        yield from previews(recipe, folder, num_rows)
+
+
 def main(arguments: list[str]) -> int:
     die_with_parent(int(arguments[1]))
-    # Libraries may print: only the answer goes to the real stdout.
-    told = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    warnings.simplefilter("ignore")
     folder = None if arguments[0] == UNTOKENIZED else Path(arguments[0])
     num_rows, *first_line = (int(word) for word in arguments[2:])
-    with told:
-        try:
-            recipe = Recipe.parse(sys.stdin.read())
-            if folder is not None and first_line:
-                print(json.dumps(placed(recipe, folder, num_rows, *first_line)), file=told)
-                return 0
-            for preview in previews(recipe, folder, num_rows):
-                print(json.dumps(preview), file=told, flush=True)
-        except FinetuiError as fault:
-            words = {"happened": fault.happened, "means": fault.means, "remedy": fault.remedy}
-            print(json.dumps({"error": words | {"kind": kind_of(fault)}}), file=told)
-    return 0
+    return answer_in_lines(lambda: answers(folder, num_rows, first_line))
 
 
 if __name__ == "__main__":

@@ -8,12 +8,9 @@ each counted row, 4 bytes in the machine's order. Not here: who asks (`engine.to
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import sys
 import time
-import warnings
 from array import array
 from collections.abc import Collection, Iterator
 from dataclasses import asdict
@@ -24,12 +21,12 @@ from data.conversation import Example
 from data.loading import Rows
 from data.preparation import main_source, shape_of
 from engine.data_request import data_request
-from engine.errors import DataError, FinetuiError, kind_of
+from engine.errors import DataError
 from engine.recipe import Recipe
 from engine.run_dir import cache_dir
 from engine.token_counts import THRESHOLDS, Loss
 from engine.training.rendering import IGNORED, Rendered, Renderer, rendering_for
-from engine.worker_edge import die_with_parent
+from engine.worker_edge import answer_in_lines, die_with_parent
 
 TOLD_EVERY_SECONDS = 0.5
 KEPT_LENGTHS = 8192
@@ -145,24 +142,18 @@ def renderer_of(recipe: Recipe, model: Path) -> Renderer:
     return Renderer(tokenizer, rendering, recipe.data.completion_only_loss, recipe.data.trained_answers)
 
 
+def answers(model: Path, lengths: Path, num_rows: int, sample: int) -> Iterator[dict[str, Any]]:
+    """What `count` tells of the recipe on stdin. Raises DataError or ModelError."""
+    recipe = Recipe.parse(sys.stdin.read())
+    renderer = renderer_of(recipe, model)
+    with lengths.open("wb") as into:
+        yield from count(recipe, renderer, into, num_rows, sample)
+
+
 def main(arguments: list[str]) -> int:
     model, parent, lengths, num_rows, sample = arguments
     die_with_parent(int(parent))
-    # Libraries may print: only the answer goes to the real stdout.
-    told = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    warnings.simplefilter("ignore")
-    with told:
-        try:
-            recipe = Recipe.parse(sys.stdin.read())
-            renderer = renderer_of(recipe, Path(model))
-            with Path(lengths).open("wb") as into:
-                for answer in count(recipe, renderer, into, int(num_rows), int(sample)):
-                    print(json.dumps(answer), file=told, flush=True)
-        except FinetuiError as fault:
-            words = {"happened": fault.happened, "means": fault.means, "remedy": fault.remedy}
-            print(json.dumps({"error": words | {"kind": kind_of(fault)}}), file=told)
-    return 0
+    return answer_in_lines(lambda: answers(Path(model), Path(lengths), int(num_rows), int(sample)))
 
 
 if __name__ == "__main__":
