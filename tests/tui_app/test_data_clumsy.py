@@ -188,8 +188,9 @@ def test_a_help_page_without_end_is_cut_and_its_program_ended(tmp_path: Path) ->
 def test_what_a_program_leaves_running_neither_holds_its_help_back_nor_stays(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "held")
     reader = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
+    # Opened before what stays is started: a reader of a FIFO that no writer has ever opened would wait for ever.
     forks = program(
-        tmp_path, f'sleep 1000 9>{tmp_path}/held &\necho "usage: prog [--size N]"; echo "  --size N  so many"'
+        tmp_path, f'exec 9>{tmp_path}/held\nsleep 1000 &\necho "usage: prog [--size N]"; echo "  --size N  so many"'
     )
     words = ["data", "generate", "commands", "--from-help", forks, "--time-limit", "60"]
     assert main([*words, "--rows", "2", "-o", str(tmp_path / "rows.jsonl")]) == 0
