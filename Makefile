@@ -15,16 +15,21 @@ TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+LLAMA_CPP := -DLLAVA_BUILD=OFF
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: help install demo wizard test check bench clean
+.PHONY: help install gguf demo wizard test check bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
 
 install: $(INSTALLED)  ## make .venv and install finetui with the tested versions
 	@echo "finetui is installed: $(BIN)/finetui"
+
+gguf: $(INSTALLED)  ## add llama.cpp for GGUF and Ollama exports (compiled: a C++ compiler, some minutes)
+	@CMAKE_ARGS="$(LLAMA_CPP)" $(PIP) install -c constraints.txt -e '.[gguf]'
+	@echo "finetui export RUN --to gguf can be used now"
 
 demo: $(INSTALLED)  ## fine-tune SmolLM2-135M on the bundled task, on this CPU
 	@$(BIN)/finetui replay demo-cpu
@@ -90,6 +95,6 @@ $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/pip
 	@touch $@
 
 $(INSTALLED_DEV): $(INSTALLED)
-	@echo "[dev] the tools that check and test finetui"
-	@$(PIP) install -c constraints.txt -e '.[dev]'
+	@echo "[dev] the tools that check and test finetui, llama.cpp among them (compiled: 2 to 4 minutes)"
+	@CMAKE_ARGS="$(LLAMA_CPP)" $(PIP) install -c constraints.txt -e '.[dev]'
 	@touch $@

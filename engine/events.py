@@ -1,7 +1,8 @@
 """The vocabulary of a run: frozen facts, past tense, units in the field names.
 
-A new event is one dataclass below and one branch in `run_state.fold`. Does not live here: how events are
-written and read (`event_log`), and what they add up to (`run_state`).
+A new event is one dataclass below and one branch in `run_state.fold`. Those about scores, artifacts and requests stand
+in `result_events` and are offered here too. Does not live here: how events are written and read (`event_log`), and what
+they add up to (`run_state`).
 """
 
 from __future__ import annotations
@@ -9,10 +10,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """One fact about a run."""
+from engine.event import Event as Event
+from engine.result_events import ArtifactExported as ArtifactExported
+from engine.result_events import EvaluationProgressed as EvaluationProgressed
+from engine.result_events import ExportProgressed as ExportProgressed
+from engine.result_events import RequestFailed as RequestFailed
+from engine.result_events import RequestFinished as RequestFinished
+from engine.result_events import RequestStarted as RequestStarted
+from engine.result_events import VariantsCompared as VariantsCompared
+from engine.result_events import VariantScored as VariantScored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +34,7 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageStarted(Event):
-    """One of `prepare`, `train`, `evaluate` began."""
+    """One of `prepare`, `train`, `evaluate`, `export` began."""
 
     stage: str
 
@@ -134,6 +140,19 @@ class DeviceSampled(Event):
     utilisation_percent: float | None = None
     temperature_celsius: int | None = None
     power_watts: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossSpiked(Event):
+    """A step's loss stood out from those before it; `rows` are the lines of its rows in the train split's source.
+
+    `usual` is the running mean before it. A loss that is no number is given as NaN.
+    """
+
+    step: int
+    loss: float
+    usual: float
+    rows: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,43 +315,16 @@ class TrainingEnded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluationProgressed(Event):
-    variant: str
-    num_done: int
-    num_rows: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VariantScored(Event):
-    """One row of the result table; per-row answers lie in `answers_file`."""
-
-    variant: str
-    title: str
-    metric: str
-    num_rows: int
-    num_correct: int
-    low: float
-    high: float
-    seconds: float
-    answers_file: str
-    unseen_rows: int = 0
-    unseen_correct: int = 0
-    groups: tuple[tuple[str, int, int], ...] = ()
-    """(group, rows, correct), for example per subcommand."""
-    scores: tuple[tuple[str, float], ...] = ()
-    """Further metrics by name, for example rougeL, 0 to 1 each."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class WarningRaised(Event):
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFinished(Event):
-    """The result was checked; nothing is left to do."""
+    """The result was checked; nothing is left to do. `of_requests`: it was finished before, and asked for more."""
 
     seconds: float
+    of_requests: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

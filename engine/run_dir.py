@@ -7,6 +7,7 @@ events/*.jsonl  log/*.txt  control/         what happened; tracebacks; commands
 model.json  dataset/                        the prepared inputs, dataset/prepared.json written last
 checkpoints/checkpoint-N/                   complete, hashed, renamed into place; staging/ is not
 adapter/                                    the result, read back and compared; answers/ per variant
+requests/  exports/  evaluations/  report/  what was asked later: artifacts, scores on other rows, the report
 """
 
 from __future__ import annotations
@@ -158,6 +159,22 @@ class RunDir:
     @property
     def answers(self) -> Path:
         return self.path / "answers"
+
+    @property
+    def requests(self) -> Path:
+        return self.path / "requests"
+
+    @property
+    def exports(self) -> Path:
+        return self.path / "exports"
+
+    @property
+    def evaluations(self) -> Path:
+        return self.path / "evaluations"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report"
 
     def plan(self, number: int) -> Path:
         return self.path / f"plan-{number}.json"

@@ -18,7 +18,7 @@ class RunState:
     """The state of a run after some of its events."""
 
     phase: str = "waiting"
-    """waiting, preparing, training, paused, evaluating, finished, stopped or failed."""
+    """waiting, preparing, training, paused, evaluating, exporting, finished, stopped or failed."""
     run: str = ""
     recipe: str = ""
     host: str = ""
@@ -52,6 +52,15 @@ class RunState:
     adapter: ev.AdapterSaved | None = None
     progress: ev.EvaluationProgressed | None = None
     scores: tuple[ev.VariantScored, ...] = ()
+    comparisons: tuple[ev.VariantsCompared, ...] = ()
+    spikes: tuple[ev.LossSpiked, ...] = ()
+    request: ev.RequestStarted | None = None
+    """What is being done of what was asked for after training."""
+    request_faults: tuple[ev.RequestFailed, ...] = ()
+    exporting: ev.ExportProgressed | None = None
+    artifacts: tuple[ev.ArtifactExported, ...] = ()
+    finished: ev.RunFinished | None = None
+    """How the run itself finished, whatever was asked of it later."""
     warnings: tuple[str, ...] = ()
     commands: tuple[ev.CommandAcknowledged, ...] = ()
     final: ev.RunFinished | ev.RunStopped | ev.RunFailed | None = None
@@ -137,8 +146,8 @@ def _(event: ev.RunStarted, state: RunState) -> RunState:
 
 @_fold.register
 def _(event: ev.StageStarted, state: RunState) -> RunState:
-    phases = {"prepare": "preparing", "train": "training", "evaluate": "evaluating"}
-    return replace(state, phase=phases.get(event.stage, event.stage), progress=None)
+    phases = {"prepare": "preparing", "train": "training", "evaluate": "evaluating", "export": "exporting"}
+    return replace(state, phase=phases.get(event.stage, event.stage), progress=None, exporting=None)
 
 
 @_fold.register
@@ -239,8 +248,47 @@ def _(event: ev.EvaluationProgressed, state: RunState) -> RunState:
 
 @_fold.register
 def _(event: ev.VariantScored, state: RunState) -> RunState:
-    others = tuple(score for score in state.scores if score.variant != event.variant)
+    others = tuple(each for each in state.scores if (each.variant, each.dataset) != (event.variant, event.dataset))
     return replace(state, scores=(*others, event), progress=None)
+
+
+@_fold.register
+def _(event: ev.VariantsCompared, state: RunState) -> RunState:
+    compared = (event.dataset, event.metric, event.base, event.other)
+    others = [each for each in state.comparisons if (each.dataset, each.metric, each.base, each.other) != compared]
+    return replace(state, comparisons=(*others, event))
+
+
+@_fold.register
+def _(event: ev.LossSpiked, state: RunState) -> RunState:
+    return replace(state, spikes=(*(each for each in state.spikes if each.step != event.step), event))
+
+
+@_fold.register
+def _(event: ev.RequestStarted, state: RunState) -> RunState:
+    return replace(state, request=event)
+
+
+@_fold.register
+def _(_event: ev.RequestFinished, state: RunState) -> RunState:
+    return replace(state, request=None, exporting=None, progress=None)
+
+
+@_fold.register
+def _(event: ev.RequestFailed, state: RunState) -> RunState:
+    faults = (*state.request_faults, event)
+    return replace(state, request=None, exporting=None, progress=None, request_faults=faults)
+
+
+@_fold.register
+def _(event: ev.ExportProgressed, state: RunState) -> RunState:
+    return replace(state, exporting=event)
+
+
+@_fold.register
+def _(event: ev.ArtifactExported, state: RunState) -> RunState:
+    others = tuple(each for each in state.artifacts if each.artifact != event.artifact)
+    return replace(state, artifacts=(*others, event), exporting=None)
 
 
 @_fold.register
@@ -250,7 +298,8 @@ def _(event: ev.WarningRaised, state: RunState) -> RunState:
 
 @_fold.register
 def _(event: ev.RunFinished, state: RunState) -> RunState:
-    return replace(state, phase="finished", final=event)
+    finished = (state.finished or event) if event.of_requests else event
+    return replace(state, phase="finished", final=finished, finished=finished, request=None)
 
 
 @_fold.register

@@ -8,6 +8,7 @@ prepared, trained on or scored.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -17,17 +18,20 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine import checkpoints, control
+from engine import checkpoints, control, requests
 from engine.attempt_outcome import Outcome, outcome_of, silent_oom
 from engine.climbing import Climber
 from engine.device_samples import DeviceSampler
 from engine.environment import child_environment, device_environment, worker_command
-from engine.errors import OutOfMemoryError, RunDirError, StoppedError
+from engine.errors import FinetuiError, OutOfMemoryError, RunDirError, StoppedError
 from engine.event_log import EventWriter
 from engine.events import (
     AttemptEnded,
     CommandAcknowledged,
     OomHit,
+    RequestFailed,
+    RequestFinished,
+    RequestStarted,
     RunFinished,
     RunStarted,
     RunStopped,
@@ -43,7 +47,7 @@ from engine.memory_refusals import REMEDIES, exhausted
 from engine.plan import Plan
 from engine.recipe import Recipe
 from engine.run_dir import RunDir, read_json, write_atomic
-from engine.worker_edge import at_run_edge
+from engine.worker_edge import at_run_edge, failure
 
 POLL_SECONDS = 0.1
 STOP_GRACE_SECONDS = 60.0
@@ -83,27 +87,62 @@ class Supervisor:
         try:
             self.end_orphan()
             climber = Climber(self.run, self.writer, recipe, self.keep_going)
-            if not self.run.prepared.exists():
-                climber.refuse_hopeless()
-                self.stage("prepare", "engine.training.prepare")
-            self.complete_record(climber)
-            if not (self.run.adapter / checkpoints.MANIFEST).exists():
-                self.train(climber)
-            if recipe.evaluation.enabled and not (self.run.answers / "done.json").exists():
-                self.stage("evaluate", "engine.evaluation.worker", climber.newest_plan())
+            was_finished = requests.is_evaluation_only(self.run) or not self.own_stages(climber)
+            exit_code = self.carry_out_requests(climber.newest_plan())
         except StoppedError as stopped:
             step = self.newest_step()
             self.writer.write(RunStopped(kept=stopped.means, step=step))
             return stopped.exit_code
-        self.writer.write(RunFinished(seconds=round(time.monotonic() - self.started, 1)))
-        return 0
+        seconds = round(time.monotonic() - self.started, 1)
+        self.writer.write(RunFinished(seconds=seconds, of_requests=was_finished))
+        return exit_code
 
-    def stage(self, name: str, module: str, plan: Plan | None = None) -> None:
+    def own_stages(self, climber: Climber) -> bool:
+        """Every stage of the recipe that is not done yet; whether there was one."""
+        recipe, is_due = climber.recipe, False
+        if not self.run.prepared.exists():
+            is_due = True
+            climber.refuse_hopeless()
+            self.stage("prepare", "engine.training.prepare")
+        self.complete_record(climber)
+        if not (self.run.adapter / checkpoints.MANIFEST).exists():
+            is_due = True
+            self.train(climber)
+        if recipe.evaluation.enabled and not (self.run.answers / "done.json").exists():
+            is_due = True
+            self.stage("evaluate", "engine.evaluation.worker", climber.newest_plan())
+        return is_due
+
+    def carry_out_requests(self, plan: Plan) -> int:
+        """What was asked for besides; the exit code of the last that failed.
+
+        Raises the error of one that the recipe asked for: the run is not finished without it. What somebody else
+        asked for fails alone, and a stop ends only that.
+        """
+        exit_code = 0
+        for request in requests.pending(self.run):
+            started = time.monotonic()
+            self.writer.write(RequestStarted(number=request.number, stage=request.stage, title=request.title))
+            try:
+                self.stage(request.stage, requests.MODULES[request.stage], plan, str(request.number))
+            except FinetuiError as fault:
+                if request.of_recipe:
+                    raise
+                failed = dataclasses.asdict(failure(fault))
+                self.writer.write(RequestFailed(number=request.number, **failed))
+                requests.finish(self.run, request, fault.happened)
+                exit_code = fault.exit_code
+                continue
+            self.writer.write(RequestFinished(number=request.number, seconds=round(time.monotonic() - started, 2)))
+            requests.finish(self.run, request, "done")
+        return exit_code
+
+    def stage(self, name: str, module: str, plan: Plan | None = None, *arguments: str) -> None:
         """One worker process that is not an attempt, started again when it is killed. Raises its error."""
         started = time.monotonic()
         self.writer.write(StageStarted(stage=name))
         for tries_left in reversed(range(MAX_RESTARTS_WITHOUT_PROGRESS + 1)):
-            exit_code = self.watch(module, name, claims=control.COMMANDS, plan=plan)
+            exit_code = self.watch(module, name, *arguments, claims=control.COMMANDS, plan=plan)
             if self.stop_requests:
                 raise StoppedError("The run was stopped.", means=self.kept())
             if exit_code == 0:

@@ -21,6 +21,8 @@ from engine.environment import silence_telemetry
 from engine.errors import FinetuiError, RunDirError
 from engine.run_dir import finetui_home
 from tui_app.help_page import HelpPage
+from tui_app.result_commands import COMMANDS as RESULT_COMMANDS
+from tui_app.screen_options import add_looks
 
 INTERRUPTED = 130
 ATTACH_USAGE = "finetui attach [OPTIONS] [RUN]"
@@ -56,9 +58,11 @@ def build_parser() -> argparse.ArgumentParser:
     _looking(commands)
     _steering(commands)
     _asking(commands)
-    # It has commands of its own, which are loaded only for it.
+    # These have parsers of their own, which are loaded only for them.
     data = commands.add_parser("data", help="inspect, check, convert, split, mix and make rows", add_help=False)
     data.set_defaults(module="data")
+    for name, (_, told) in RESULT_COMMANDS.items():
+        commands.add_parser(name, help=told, add_help=False).set_defaults(module="results")
     return parser
 
 
@@ -66,8 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     parser = build_parser()
     given = sys.argv[1:] if arguments is None else list(arguments)
-    # The words behind `data` are parsed by its own parser.
-    options = parser.parse_args(["data"] if given[:1] == ["data"] else with_command(given))
+    has_own_parser = given[:1] in (["data"], *([name] for name in RESULT_COMMANDS))
+    options = parser.parse_args(given[:1] if has_own_parser else with_command(given))
     options.words = given[1:]
     silence_telemetry()
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -130,7 +134,7 @@ def _starting(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     new.add_argument("--detach", action="store_true", help="return once it is started")
     new.add_argument("--line", action="store_true", help="ask line by line instead of on the whole screen")
     new.add_argument("--plain", action="store_true", help="ask in plain text, without escape sequences")
-    _looks(new)
+    add_looks(new)
     replay = commands.add_parser(
         "replay",
         help="carry out a preset, a recipe file or an earlier run",
@@ -158,16 +162,7 @@ def _watched(command: argparse.ArgumentParser) -> None:
     command.add_argument("--detach", action="store_true", help="start it and return at once")
     command.add_argument("--plain", action="store_true", help="watch it line by line")
     command.add_argument("--json", action="store_true", help="print events, one JSON line each, instead of text")
-    _looks(command)
-
-
-def _looks(command: argparse.ArgumentParser) -> None:
-    """How screens are drawn."""
-    command.add_argument("--ascii", action="store_true", help="draw with ASCII letters only")
-    background = command.add_mutually_exclusive_group()
-    background.add_argument("--light", action="store_true", help="colours for a light background")
-    background.add_argument("--dark", action="store_true", help="colours for a dark background")
-    command.add_argument("--no-diff", action="store_true", help="send whole regions, not only what changed")
+    add_looks(command)
 
 
 def _looking(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -176,7 +171,7 @@ def _looking(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     runs.add_argument("--json", action="store_true", help="one JSON object per run")
     runs.add_argument("--screen", action="store_true", help="filter and compare them on the whole screen")
     runs.add_argument("--readonly", action="store_true", help="start and stop nothing from there")
-    _looks(runs)
+    add_looks(runs)
     status = commands.add_parser("status", help="how a run stands")
     status.set_defaults(module="watching")
     status.add_argument("run", metavar="RUN", nargs="?", help="name or folder; the newest run if left out")
@@ -187,11 +182,7 @@ def _looking(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     attach.add_argument("--readonly", action="store_true", help="look only: no key stops or changes the run")
     attach.add_argument("--plain", action="store_true", help="one line per event instead of the screen")
     attach.add_argument("--json", action="store_true", help="print events, one JSON line each, instead of text")
-    _looks(attach)
-    compare = commands.add_parser("compare", help="two runs side by side", usage="finetui compare [OPTIONS] RUN RUN")
-    compare.set_defaults(module="watching")
-    compare.add_argument("runs", metavar="RUN", nargs=2, help="name or folder")
-    _looks(compare)
+    add_looks(attach)
     serve = commands.add_parser("serve", help="the screens in a browser on this machine")
     serve.set_defaults(module="serve")
     serve.add_argument("--port", type=int, default=8000, metavar="N", help="port on 127.0.0.1; 8000 if left out")

@@ -187,6 +187,44 @@ def _(event: ev.EvaluationProgressed, _state: RunState) -> list[str]:
 
 
 @_lines.register
+def _(event: ev.LossSpiked, _state: RunState) -> list[str]:
+    rows = f"; its rows: lines {', '.join(map(str, event.rows[:8]))}" if event.rows else ""
+    return [f"!! loss {event.loss:.4f} at step {event.step}, {event.usual:.4f} before{rows}"]
+
+
+@_lines.register
+def _(event: ev.RequestStarted, _state: RunState) -> list[str]:
+    return [f"== {event.title}"]
+
+
+@_lines.register
+def _(event: ev.RequestFinished, _state: RunState) -> list[str]:
+    return [f"   done in {format_seconds(event.seconds)}"]
+
+
+@_lines.register
+def _(event: ev.RequestFailed, _state: RunState) -> list[str]:
+    told = (event.happened, event.means, event.remedy)
+    return [f"!! {line}" for part in told for line in part.splitlines()]
+
+
+@_lines.register
+def _(event: ev.ExportProgressed, _state: RunState) -> list[str]:
+    return [f"   {event.artifact}: {event.doing}"] if event.num_done in (0, event.num_total) else []
+
+
+@_lines.register
+def _(event: ev.ArtifactExported, _state: RunState) -> list[str]:
+    kind = f", {event.file_type}" if event.file_type else ""
+    bits = f" at {event.bits_per_weight:.2f} bits per weight" if event.bits_per_weight is not None else ""
+    same = "" if event.agreement is None else f"; {event.agreement:.1%} of {event.num_rows} rows as the tuned model"
+    told = (
+        f"   {event.artifact} is checked and in place: {event.path}, {format_bytes(event.num_bytes)}{kind}{bits}{same}"
+    )
+    return [told, *(f"      {note}" for note in event.notes)]
+
+
+@_lines.register
 def _(event: ev.WarningRaised, _state: RunState) -> list[str]:
     return [f"!! {event.text}"]
 

@@ -7,8 +7,7 @@ import json
 import sys
 
 from engine.errors import RecipeError, RunDirError
-from engine.event_log import read_events
-from engine.events import RunFinished, RunStarted
+from engine.events import RunFinished
 from engine.hardware import Hardware, emulate, read_hardware
 from engine.launcher import launch
 from engine.run_dir import RunDir
@@ -18,7 +17,7 @@ from tui_app.commands.planning import plan_lines, row_lines
 from tui_app.commands.watching import state_of
 from tui_app.display import live_looks
 from tui_app.recipe_source import source_of
-from tui_app.runs.following import watch
+from tui_app.runs.following import num_starts_of, watch
 from tui_app.runs.starting import begin
 
 
@@ -73,7 +72,7 @@ def resume(options: argparse.Namespace) -> int:
             f"Run {run.name} is finished; there is nothing to go on with.",
             remedy=f"Do it again as a new run: finetui replay {run.reference}",
         )
-    num_starts = sum(isinstance(stamped.event, RunStarted) for stamped in read_events(run.events))
+    num_starts = num_starts_of(run)
     launch(run, resumed=True)
     return started(run, options, skip_starts=num_starts)
 

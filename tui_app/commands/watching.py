@@ -78,36 +78,6 @@ def attach(options: argparse.Namespace) -> int:
     return watch(run, as_json=options.json)
 
 
-def compare(options: argparse.Namespace) -> int:
-    from tui_app.display import front_for, looks_for
-
-    left, right = (RunDir.open(name) for name in options.runs)
-    choice, terminal = front_for(options)
-    if choice.front != "screens":
-        print(comparison(left, right))
-        return 0
-    from tui_app.screens.compare import run_compare
-
-    return run_compare(left, right, looks_for(terminal, options))
-
-
-def comparison(left: RunDir, right: RunDir) -> str:
-    """Two runs as text: what came of them, and what was asked differently."""
-    from tui_app.drawing import plain_text
-    from tui_app.glyphs import ASCII
-    from tui_app.memory_table import columns
-    from tui_app.runs.comparison import Side, difference_lines, facts_lines
-
-    sides = Side(left), Side(right)
-    for side in sides:
-        while side.catch_up(float("inf")):
-            pass
-    width = columns()
-    facts = plain_text(facts_lines(*sides, width, ASCII))
-    differences = plain_text(difference_lines(*sides, width, ASCII))
-    return f"What came of them ({ASCII.done} marks the better)\n{facts}\n\nWhat was asked differently\n{differences}"
-
-
 def screen_for(options: argparse.Namespace) -> Looks:
     """The terminal for a page that there is only as a screen. Raises FinetuiError where none can be drawn."""
     from tui_app.display import front_for, looks_for
@@ -121,4 +91,4 @@ def screen_for(options: argparse.Namespace) -> Looks:
     return looks_for(terminal, options)
 
 
-COMMANDS = {"runs": runs, "status": status, "attach": attach, "compare": compare}
+COMMANDS = {"runs": runs, "status": status, "attach": attach}

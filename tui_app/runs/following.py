@@ -15,7 +15,7 @@ from pathlib import Path
 from data.receipt import Receipt
 from data.receipt import lines as receipt_lines
 from engine.errors import DiedError
-from engine.event_log import EventReader, encode
+from engine.event_log import EventReader, encode, read_events
 from engine.events import (
     DataReady,
     RunFailed,
@@ -60,6 +60,31 @@ class Follower:
             if alive == "dead" or (self.state.is_over and alive != "alive"):
                 return
             time.sleep(POLL_SECONDS)
+
+
+def num_starts_of(run: RunDir) -> int:
+    """How often a supervisor took charge of the run so far."""
+    return sum(isinstance(stamped.event, RunStarted) for stamped in read_events(run.events))
+
+
+def watch_request(run: RunDir, number: int, *, as_json: bool, skip_starts: int) -> tuple[int, RunState]:
+    """Print how a request is carried out; (exit code, the run's state after it).
+
+    0 once it is done, the code of its fault where it could not be done. Ctrl-C leaves it going on and says so.
+    """
+    follower = Follower.of(run)
+    num_starts = 0
+    try:
+        for stamped, state in follower.follow():
+            num_starts += isinstance(stamped.event, RunStarted)
+            if num_starts > skip_starts:
+                show(run, stamped, state, as_json=as_json)
+    except KeyboardInterrupt:
+        print(f"\n{detached(run)}", file=sys.stderr)  # noqa: T201
+        return INTERRUPTED, follower.state
+    state = follower.state
+    fault = next((each for each in state.request_faults if each.number == number), None)
+    return (fault.exit_code if fault else exit_code(state)), state
 
 
 def watch(run: RunDir, *, as_json: bool, skip_starts: int = 0) -> int:

@@ -40,6 +40,7 @@ def phase_of(view: RunView) -> Phase:
         "training": Phase("RUNNING", glyphs.running, "good"),
         "paused": Phase("PAUSED", glyphs.paused, "warn"),
         "evaluating": Phase("SCORING", glyphs.running, "accent"),
+        "exporting": Phase("EXPORTING", glyphs.running, "accent"),
         "finished": Phase("FINISHED", glyphs.done, "good"),
         "stopped": Phase("STOPPED", glyphs.unselected, "warn"),
         "failed": Phase("FAILED", glyphs.impossible, "bad"),
@@ -74,7 +75,17 @@ def doing(view: RunView) -> str:
             return f"the model is being loaded to be scored{_for(since(view, ev.StageStarted))}"
         done = f"{state.progress.num_done} of {state.progress.num_rows}"
         return f"scoring {literal(state.progress.variant)}: {done} answers"
+    if state.phase == "exporting":
+        return _exporting(view)
     return _before_steps(view)
+
+
+def _exporting(view: RunView) -> str:
+    progress = view.state.exporting
+    if progress is None:
+        return f"the export is being started{_for(since(view, ev.StageStarted))}"
+    done = f": {progress.num_done} of {progress.num_total}" if progress.num_total else ""
+    return f"{literal(progress.artifact)}: {literal(progress.doing)}{done}"
 
 
 def _preparing(view: RunView) -> str:

@@ -1,0 +1,99 @@
+"""What was asked of a run beyond its own stages: to be scored again, to be exported. One file each in `requests/`.
+
+The recipe's own exports are requests too, made with the run. A request is carried out by the run's supervisor, so it
+outlives the terminal, is shown live and can be stopped. Not here: carrying it out (`supervisor`, and the workers).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from engine.checkpoints import MANIFEST
+from engine.errors import RunDirError
+from engine.launcher import in_charge_already, launch
+from engine.liveness import liveness
+from engine.run_dir import RunDir, read_json, write_atomic
+
+Stage = Literal["evaluate", "export"]
+MODULES: Mapping[str, str] = {"evaluate": "engine.evaluation.worker", "export": "engine.exporters.worker"}
+"""The worker that carries out each kind, started with the run, the supervisor's process and the request's number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`arguments` are plain JSON values that only the worker understands. `of_recipe`: the run fails with it."""
+
+    number: int
+    stage: Stage
+    title: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    of_recipe: bool = False
+
+
+def add(
+    run: RunDir, stage: Stage, title: str, arguments: Mapping[str, Any] | None = None, *, of_recipe: bool = False
+) -> Request:
+    """Write a request down for the run's next supervisor. Raises RunDirError when the disk refuses it."""
+    run.requests.mkdir(mode=0o700, exist_ok=True)
+    number = max(_numbers(run), default=0) + 1
+    request = Request(number, stage, title, dict(arguments or {}), of_recipe)
+    values = {"stage": stage, "title": title, "arguments": request.arguments, "of_recipe": of_recipe}
+    write_atomic(run.requests / f"{number}.json", json.dumps(values, indent=1))
+    return request
+
+
+def read(run: RunDir, number: int) -> Request:
+    """One request. Raises RunDirError when it is missing or broken."""
+    values = read_json(run.requests / f"{number}.json")
+    return Request(number, values["stage"], values["title"], values["arguments"], values["of_recipe"])
+
+
+def pending(run: RunDir) -> list[Request]:
+    """Those not carried out yet, the oldest first."""
+    return [read(run, number) for number in sorted(_numbers(run)) if not _done(run, number).exists()]
+
+
+def finish(run: RunDir, request: Request, outcome: str) -> None:
+    """A request is over: `done`, or why it is not tried again."""
+    write_atomic(_done(run, request.number), outcome + "\n")
+
+
+def ask(run: RunDir, stage: Stage, title: str, arguments: Mapping[str, Any]) -> Request:
+    """Ask it of a trained run that nobody works on, and start its supervisor.
+
+    Raises RunDirError when the run has no result yet or somebody works on it, DiedError as `launch` does.
+    """
+    if (state := liveness(run)) != "dead":
+        raise in_charge_already(run, state)
+    if not is_ready(run):
+        raise RunDirError(
+            f"Run {run.name} has no trained result yet.",
+            means="There is nothing to score or to export.",
+            remedy=f"Let it finish first: finetui resume {run.reference}",
+        )
+    request = add(run, stage, title, arguments)
+    launch(run, resumed=True)
+    return request
+
+
+def is_ready(run: RunDir) -> bool:
+    """Whether a request can be carried out: the result is there, or the run is for scoring only."""
+    return (run.adapter / MANIFEST).exists() or is_evaluation_only(run)
+
+
+def is_evaluation_only(run: RunDir) -> bool:
+    """Whether the folder was made to score a model as it is: nothing is prepared or trained there."""
+    return run.manifest.exists() and read_json(run.manifest).get("kind") == "evaluation"
+
+
+def _numbers(run: RunDir) -> list[int]:
+    return [int(match[1]) for path in run.requests.glob("*.json") if (match := re.fullmatch(r"(\d+)\.json", path.name))]
+
+
+def _done(run: RunDir, number: int) -> Path:
+    return run.requests / f"{number}.done"
