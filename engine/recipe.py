@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from engine.errors import RecipeError
+from engine.evaluation_faults import evaluation_faults
 from engine.ladder_faults import ladder_faults
 from engine.recipe_sections import (
     AdapterSection,
@@ -193,17 +193,7 @@ def cross_problems(recipe: Recipe) -> list[Problem]:
     if isinstance(adapter.target_modules, list) and not adapter.target_modules:
         found.append(Problem("adapter.target_modules", "names no layer.", 'Use "all-linear" or name some.'))
     found += _memory_problems(recipe)
-    for field, pattern in (("answer_pattern", evaluation.answer_pattern), ("group_pattern", evaluation.group_pattern)):
-        if pattern is not None and (fault_text := _pattern_fault(pattern)):
-            found.append(Problem(f"evaluation.{field}", fault_text, "It needs one group in parentheses."))
-    if "examples" in evaluation.baselines and evaluation.group_pattern is None:
-        found.append(
-            Problem(
-                "evaluation.baselines",
-                "examples takes one row per group, but group_pattern is unset.",
-                "Set evaluation.group_pattern, or leave examples out.",
-            )
-        )
+    found += [Problem(f"evaluation.{field}", *told) for field, *told in evaluation_faults(evaluation)]
     if data.eval_fraction + data.test_fraction >= 1:
         found.append(Problem("data.eval_fraction", "with test_fraction it leaves no rows to train on.", "Lower them."))
     if data.trained_answers == "last" and not data.completion_only_loss:
@@ -250,14 +240,6 @@ def field_names() -> list[str]:
         else:
             names.append(name)
     return names
-
-
-def _pattern_fault(pattern: str) -> str:
-    try:
-        groups = re.compile(pattern, re.MULTILINE).groups
-    except (re.error, OverflowError, RecursionError) as fault:
-        return f"is no regular expression: {fault}."
-    return "" if groups == 1 else f"has {groups} groups."
 
 
 def _unreadable(path: Path, why: str) -> RecipeError:

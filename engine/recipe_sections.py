@@ -6,16 +6,26 @@ reading, writing and judging a whole recipe; that is `engine/recipe.py`.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Auto = Literal["auto"]
-Metric = Literal["exact_match", "rouge", "bleu"]
+# Every module of `engine.evaluation.metrics` is a word of the recipe. They are listed, not imported: what watches a run
+# reads recipes too, and scores nothing.
+METRICS = tuple(sorted(module.name for module in iter_modules([str(Path(__file__).parent / "evaluation" / "metrics")])))
+if TYPE_CHECKING:
+    Metric = str
+else:
+    Metric = Literal[METRICS]
+Normalization = Literal["lower_case", "punctuation", "articles", "white_space", "numbers"]
 Baseline = Literal["zero_shot", "examples"]
 EXACT_MATCH: list[Metric] = ["exact_match"]
+WHITE_SPACE: list[Normalization] = ["white_space"]
 ZERO_SHOT: list[Baseline] = ["zero_shot"]
 
 
@@ -229,10 +239,26 @@ class EvaluationSection(Section):
     metrics: list[Metric] = Field(
         default_factory=lambda: list(EXACT_MATCH),
         min_length=1,
-        description="exact_match of the extracted answer; rouge and bleu against the whole answer.",
+        description="What answers are measured by: exact_match, token_f1 and command_validity look at the part "
+        "compared, the others at the whole answer; perplexity at the rows as they stand.",
+    )
+    normalization: list[Normalization] = Field(
+        default_factory=lambda: list(WHITE_SPACE),
+        description="What exact_match overlooks: lower_case, punctuation, articles (a, an, the), white_space, and how "
+        "numbers are written (1,200.50 is 1200.5); [] overlooks nothing.",
     )
     answer_pattern: str | None = Field(
         None, description="Regular expression whose first group is the part compared; unset compares the whole answer."
+    )
+    grammar: str | None = Field(
+        None,
+        description="The program whose commands command_validity accepts: a TOML grammar (finetui data generate "
+        "commands --grammar-out), or generator:venvy.",
+    )
+    run_code: bool = Field(
+        False,
+        description="Let code_execution run the Python code that the models write, in processes of its own without "
+        "network, secrets or much memory. Off: such code can do anything your account can.",
     )
     group_pattern: str | None = Field(
         None, description="Regular expression whose first group names a row's group in the result table."
@@ -249,8 +275,9 @@ class EvaluationSection(Section):
 class ExportSection(Section):
     """What is made of the result besides the adapter."""
 
-    to: list[Literal["merged", "gguf"]] = Field(
-        default_factory=list, description="Artifacts made after training; the adapter is always kept."
+    to: list[Literal["adapter", "merged", "gguf", "ollama", "notebook"]] = Field(
+        default_factory=list,
+        description="Artifacts made and checked after training, in exports/; the trained result is always kept.",
     )
     quantization: Literal["F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M"] = Field(
         "Q8_0", description="Type of the GGUF file's tensors."

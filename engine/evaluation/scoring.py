@@ -6,13 +6,18 @@ Pure: texts in, numbers out. Not here: how answers come about (`generation`) and
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from engine.evaluation.normalization import WHITE_SPACE, normalised
+from engine.evaluation.statistics import wilson_interval
 from engine.events import clip
+
+if TYPE_CHECKING:
+    from engine.recipe_sections import EvaluationSection
 
 OTHER_GROUP = "other"
 """Group of a row whose expected answer the group pattern does not match."""
@@ -21,8 +26,6 @@ MAX_GROUPS = 40
 MAX_GROUP_NAME_BYTES = 60
 MAX_GROUPS_BYTES = 2400
 """Room for groups in an event: all of it stays under 4 kB."""
-Z_95 = 1.959963984540054
-"""The normal distribution holds 95 % between minus and plus this many standard deviations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +53,45 @@ class Tally:
 
 
 class Scorer:
-    """Judges answers by a recipe's patterns. Both are regular expressions with one group; None means the whole text."""
+    """Judges answers by a recipe's patterns. Both are regular expressions with one group; None means the whole text.
 
-    def __init__(self, answer_pattern: str | None, group_pattern: str | None) -> None:
+    `normalization` names the steps of `engine.evaluation.normalization` done before parts are compared.
+    """
+
+    def __init__(
+        self, answer_pattern: str | None, group_pattern: str | None, normalization: Iterable[str] = WHITE_SPACE
+    ) -> None:
         self._answer = re.compile(answer_pattern, re.MULTILINE) if answer_pattern is not None else None
         self._group = re.compile(group_pattern, re.MULTILINE) if group_pattern is not None else None
+        self._normalization = tuple(normalization)
+
+    @staticmethod
+    def of(settings: EvaluationSection) -> Scorer:
+        """The one that a recipe describes."""
+        return Scorer(settings.answer_pattern, settings.group_pattern, settings.normalization)
 
     def judge(self, expected: str, answer: str, *, unseen: bool = False) -> Judged:
-        """An answer is correct when the part compared equals that of the expected answer, blanks aside.
+        """An answer is correct when the part compared equals that of the expected answer, once both are normalised.
 
         An expected answer that the pattern does not match is compared whole; an answer that it does not
         match is no answer, and wrong.
         """
-        wanted = self._part(expected)
-        wanted = normalised(expected if wanted is None else wanted)
-        part = self._part(answer)
-        found = None if part is None else normalised(part)
+        wanted = normalised(self.wanted(expected), self._normalization)
+        part = self.found(answer)
+        found = None if part is None else normalised(part, self._normalization)
         return Judged(wanted, found, found == wanted, self.group_of(expected), unseen)
+
+    def wanted(self, expected: str) -> str:
+        """The part of an expected answer that is compared, as it stands there."""
+        part = self.found(expected)
+        return expected if part is None else part
+
+    def found(self, answer: str) -> str | None:
+        """The part of an answer that is compared, as it stands there; None where the pattern finds none."""
+        if self._answer is None:
+            return answer
+        match = self._answer.search(answer)
+        return match[1] if match else None
 
     def group_of(self, expected: str) -> str:
         """The group of a row, by its expected answer; empty when the recipe names no group pattern."""
@@ -80,36 +105,6 @@ class Scorer:
         """Whether a growing answer holds its compared part complete: the match is followed by a line break."""
         match = self._answer.search(answer) if self._answer is not None else None
         return match is not None and match[1] is not None and "\n" in answer[match.end() :]
-
-    def _part(self, text: str) -> str | None:
-        if self._answer is None:
-            return text
-        match = self._answer.search(text)
-        return match[1] if match else None
-
-
-def normalised(text: str) -> str:
-    """Without blanks at the ends, and with one space for any run of blanks inside. Nothing else changes."""
-    return " ".join(text.split())
-
-
-def wilson_interval(num_correct: int, num_rows: int) -> tuple[float, float]:
-    """The 95 % score interval of a share, as (low, high) from 0 to 1; (0, 1) without rows.
-
-    E. B. Wilson, "Probable inference, the law of succession, and statistical inference", Journal of the
-    American Statistical Association 22 (1927), 209-212: with n rows, share p and z = 1.96,
-    (p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n). It stays inside 0 and 1 and holds for few rows.
-    """
-    if not 0 <= num_correct <= num_rows:
-        raise ValueError(f"{num_correct} of {num_rows} rows cannot be correct")
-    if num_rows == 0:
-        return 0.0, 1.0
-    share, z2n = num_correct / num_rows, Z_95**2 / num_rows
-    middle = share + z2n / 2
-    half = math.sqrt(z2n * (share * (1 - share) + z2n / 4))
-    low = 0.0 if num_correct == 0 else (middle - half) / (1 + z2n)
-    high = 1.0 if num_correct == num_rows else (middle + half) / (1 + z2n)
-    return low, high
 
 
 def tally(rows: Sequence[Judged]) -> Tally:

@@ -124,6 +124,10 @@ def test_a_truth_value_is_not_taken_for_a_number(field: str) -> None:
         ("[evaluation]\nanswer_pattern = '(a{99999999999999})'", "evaluation.answer_pattern"),
         ("[evaluation]\ngroup_pattern = 'no group'", "evaluation.group_pattern"),
         ('[evaluation]\nbaselines = ["examples"]', "evaluation.baselines"),
+        ('[evaluation]\nmetrics = ["code_execution"]', "evaluation.run_code"),
+        ('[evaluation]\nmetrics = ["command_validity"]', "evaluation.grammar"),
+        ('[evaluation]\ngrammar = "generator:nosuch"', "evaluation.grammar"),
+        ('[evaluation]\nmetrics = ["exact_macht"]', "evaluation.metrics"),
     ],
 )
 def test_a_fault_between_fields_names_the_field_to_change_and_how(text: str, field: str) -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from engine.evaluation.scoring import REST_OF_GROUPS, Judged, Scorer, grouped, normalised, tally, wilson_interval
+from engine.evaluation.scoring import REST_OF_GROUPS, Judged, Scorer, grouped, tally
 
 COMMAND = r"^COMMAND:[ \t]*(.*?)[ \t]*$"
 SUBCOMMAND = r"^COMMAND:[ \t]*venvy[ \t]+(\S+)"
@@ -44,11 +44,6 @@ def test_without_a_pattern_whole_answers_are_compared() -> None:
     assert not Scorer(None, None).judge("two words", "two Words").correct
 
 
-def test_only_blanks_are_normalised() -> None:
-    assert normalised("  a\t b\n\nc ") == "a b c"
-    assert normalised("Ünï 'A'.") == "Ünï 'A'."
-
-
 def test_a_row_belongs_to_the_group_that_its_expected_answer_names(scorer: Scorer) -> None:
     assert scorer.judge("COMMAND: venvy ls --sort size", "COMMAND: venvy scan").group == "ls"
     assert scorer.group_of("I cannot do that.") == "other"
@@ -74,21 +69,6 @@ def test_an_answer_is_settled_once_a_line_break_follows_its_match(
 def test_an_answer_whose_pattern_may_still_grow_over_line_breaks_is_not_settled() -> None:
     assert not Scorer(r"ANSWER:\s*([\s\S]*)", None).is_settled("ANSWER: one\ntwo\n")
     assert not Scorer(None, None).is_settled("anything\n")
-
-
-@pytest.mark.parametrize(
-    ("num_correct", "num_rows", "low", "high"),
-    # By hand: 0 of 10 ends at z²/(10 + z²); the others from R's prop.test(correct = FALSE).
-    [(0, 10, 0.0, 0.27753), (10, 10, 0.72247, 1.0), (8, 150, 0.02729, 0.10168), (81, 263, 0.25526, 0.36618)],
-)
-def test_the_interval_is_wilsons(num_correct: int, num_rows: int, low: float, high: float) -> None:
-    assert wilson_interval(num_correct, num_rows) == pytest.approx((low, high), abs=5e-5)
-
-
-def test_no_rows_say_nothing_about_a_share() -> None:
-    assert wilson_interval(0, 0) == (0.0, 1.0)
-    with pytest.raises(ValueError, match="3 of 2"):
-        wilson_interval(3, 2)
 
 
 def rows(group: str, num_rows: int, num_correct: int, *, unseen: bool = False) -> list[Judged]:
