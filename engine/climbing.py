@@ -24,13 +24,13 @@ from engine.ladder import Descent, Failure, Step, bottom, consent_needed, descen
 from engine.learning import learn
 from engine.memory import MemoryPrediction, Predictor, closed_form
 from engine.memory_refusals import exhausted, too_small, without_consent
+from engine.model_facts import shape_for
 from engine.model_shape import ModelShape, model_shape
 from engine.plan import Plan, plan
 from engine.recipe import Recipe
 from engine.row_lengths import RowLengths
 from engine.run_dir import RunDir, read_json, write_atomic
 from engine.settling import settled
-from engine.starting import shape_for
 
 ERROR_BOUNDS = {"dry run": 0.05, "closed form": 0.20}
 """How far a prediction may be off. Within it an attempt is made and the probe decides; beyond it none is."""

@@ -17,12 +17,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from engine import requests
 from engine.data_request import missing_rows
-from engine.errors import DataError, ModelError, RecipeError, RunDirError
+from engine.errors import DataError, RecipeError, RunDirError
 from engine.hardware import Hardware
-from engine.model_folder import folder_fault
-from engine.model_shape import ModelShape, model_shape
-from engine.model_source import fetch_config, locate
+from engine.model_facts import model_facts
+from engine.model_shape import ModelShape
+from engine.model_source import locate
 from engine.plan import Plan, plan
 from engine.recipe import Problem, Recipe, recipe_error
 from engine.recipe_sections import Section
@@ -54,8 +55,8 @@ def prospect(recipe: Recipe, hardware: Hardware, *, base_dir: Path) -> Prospect:
     """Resolve a recipe without changing anything on disk. Raises RecipeError or ModelError."""
     settled = with_absolute_paths(recipe, base_dir)
     config, shape, notes = model_facts(settled, base_dir)
-    if settled.export.to:
-        notes = (*notes, f"{export_problem(settled)} A run is refused until then.")
+    for problem in export_problems(settled, config):
+        notes = (*notes, f"{problem} A run is refused until then.")
     missing = missing_rows(settled, base_dir)
     if missing:
         notes = (*notes, f"{missing.happened} A run is refused until then.")
@@ -82,35 +83,6 @@ def chosen_fields(recipe: Recipe) -> frozenset[str]:
     )
 
 
-def shape_for(recipe: Recipe, base_dir: Path) -> tuple[ModelShape | None, tuple[str, ...]]:
-    """The model's dimensions without its weights, and what has to be said about them. Raises as `model_facts`."""
-    _, shape, notes = model_facts(recipe, base_dir)
-    return shape, notes
-
-
-def model_facts(recipe: Recipe, base_dir: Path) -> tuple[Mapping[str, Any] | None, ModelShape | None, tuple[str, ...]]:
-    """The model's config, its dimensions, and what has to be said about them, without its weights.
-
-    Raises ModelError for a local model that cannot be used. A hub model whose config cannot be had yet has
-    neither: the preparation stage meets the same obstacle with all its means and reports it.
-    """
-    model = recipe.model
-    source = locate(model.name_or_path, base_dir=base_dir, revision=model.revision, complete=False)
-    notes = (source.note,) if source.note else ()
-    if source.kind == "folder" and source.path is not None and (fault := folder_fault(source.path)):
-        notes = (*notes, f"{fault.happened} A run is refused until then.")
-    try:
-        config = fetch_config(source, offline=model.offline)
-    except ModelError as fault:
-        if source.kind != "hub":
-            raise
-        return None, None, (*notes, fault.happened)
-    try:
-        return config, model_shape(config), notes
-    except ModelError as fault:  # a family whose memory nobody has worked out may still train
-        return config, None, (*notes, f"not validated: {fault.happened}")
-
-
 def with_absolute_paths(recipe: Recipe, base_dir: Path) -> Recipe:
     """Paths that exist relative to the recipe's folder, or to the current one, made absolute."""
     values = recipe.model_dump(mode="json", exclude_none=True)
@@ -119,6 +91,7 @@ def with_absolute_paths(recipe: Recipe, base_dir: Path) -> Recipe:
         ("data", "dataset"),
         ("data", "eval_dataset"),
         ("data", "test_dataset"),
+        ("evaluation", "grammar"),
         ("run", "root"),
     ):
         written = values[section].get(field)
@@ -138,9 +111,7 @@ def create_run(found: Prospect, *, name: str) -> RunDir:
 
     Raises RunDirError when there is no room, ModelError when the model's folder is not complete.
     """
-    if found.recipe.export.to:
-        raise recipe_error([export_problem(found.recipe)])
-    locate(found.recipe.model.name_or_path, base_dir=Path.cwd())  # a plan needs less of a folder than a run
+    refuse_unready(found)
     root = Path(found.recipe.run.root or finetui_home() / "runs")
     run = RunDir.create(root, found.recipe.run.name or name)
     free = shutil.disk_usage(run.path).free
@@ -154,16 +125,67 @@ def create_run(found: Prospect, *, name: str) -> RunDir:
     write_atomic(run.recipe, found.recipe.to_toml())
     write_atomic(run.plan(1), json.dumps(found.plan.to_json(), indent=1))
     write_atomic(run.manifest, json.dumps(manifest(found), indent=1))
+    if wanted := found.recipe.export.to:
+        title = f"Export to {', '.join(wanted)}"
+        requests.add(run, "export", title, export_request(found.recipe), of_recipe=True)
     return run
 
 
-def export_problem(recipe: Recipe) -> Problem:
-    """Known before training, so it is said before training."""
-    return Problem(
-        "export.to",
-        f"this version cannot make {', '.join(recipe.export.to)} yet.",
-        "Train without it: --set 'export.to=[]'. The adapter is always kept.",
-    )
+def refuse_unready(found: Prospect) -> None:
+    """Raise what is known to keep the run from its end, before anything is made: rows, exports, the model's folder."""
+    if found.missing_rows:
+        raise found.missing_rows
+    if problems := export_problems(found.recipe, found.config):
+        raise recipe_error(problems)
+    locate(found.recipe.model.name_or_path, base_dir=Path.cwd())  # a plan needs less of a folder than a run
+
+
+def export_problems(
+    recipe: Recipe, config: Mapping[str, Any] | None, settings: Mapping[str, Any] | None = None
+) -> list[Problem]:
+    """What is in the way of the exports that a recipe, or somebody's request, asks for: known before anything is made.
+
+    `config` is the base model's config.json, None where it is not known yet. `settings` are those of a request.
+    """
+    if settings is None:
+        settings = {"to": recipe.export.to, "quantizations": [recipe.export.quantization]}
+    if not settings["to"]:
+        return []
+    from engine.exporters import all_exporters, in_order
+    from engine.gguf_runtime.file_types import WITHOUT_MATRIX
+
+    exporters = all_exporters()
+    if absent := [name for name in settings["to"] if name not in exporters]:
+        return [Problem("export.to", f"this version cannot make {', '.join(absent)}.", "Leave it out.")]
+    imatrix = settings.get("imatrix", recipe.export.imatrix)
+    found: list[Problem] = []
+    quantizations = settings["quantizations"] or [recipe.export.quantization]
+    takes_none = all(each in WITHOUT_MATRIX for each in quantizations)
+    for quantization in quantizations:
+        by_matrix = imatrix and (takes_none or quantization not in WITHOUT_MATRIX)
+        wanted = {"to": list(settings["to"]), "quantization": quantization, "imatrix": by_matrix}
+        asked = recipe.model_copy(update={"export": recipe.export.model_copy(update=wanted)})
+        for name in in_order(list(settings["to"])):
+            found += [each for each in exporters[name].problems(asked, config) if each not in found]
+    return found
+
+
+def export_request(recipe: Recipe) -> dict[str, Any]:
+    """The settings of the request that a recipe's `export` stands for."""
+    export = recipe.export
+    return {
+        "to": list(export.to),
+        "quantizations": [export.quantization],
+        "imatrix": export.imatrix,
+        "rows": None,
+        "output": None,
+        "force": False,
+        "repo": None,
+        "push": False,
+        "private": False,
+        "name": None,
+        "device": "cpu",
+    }
 
 
 def manifest(found: Prospect) -> dict[str, Any]:

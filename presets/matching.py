@@ -14,7 +14,7 @@ from engine.memory import Predictor, closed_form
 from engine.outlook import expected_time, rung_outlooks
 from engine.plan import Plan
 from engine.recipe import Recipe
-from engine.starting import prospect
+from engine.starting import export_problems, prospect
 from engine.time_estimate import TimeEstimate
 from engine.units import format_bytes
 from presets.preset import Preset, all_presets
@@ -51,8 +51,8 @@ def match(each: Preset, hardware: Hardware) -> Match:
         reason += with_the_ladder(found.plan, found.recipe, closed_form(found.shape))
     if found.plan.device == "cpu" and found.shape and found.shape.num_parameters > LARGE_FOR_A_CPU:
         reason += "; there is no NVIDIA card, and a model of this size takes very long on a CPU"
-    if found.recipe.export.to:
-        reason += f"; its export to {', '.join(found.recipe.export.to)} cannot be made yet"
+    if export_problems(found.recipe, found.config):
+        reason += f"; its export to {', '.join(found.recipe.export.to)} cannot be made here yet"
     time = expected_time(found.plan, found.recipe, found.shape, hardware)
     return Match(each, memory.verdict, reason, memory.needed_bytes, memory.capacity_bytes, time)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from engine import requests
 from engine.errors import ModelError, RecipeError
 from engine.hardware import emulate, read_hardware
 from engine.known_models import KNOWN_MODELS
@@ -19,6 +20,7 @@ from engine.run_dir import list_runs, read_json
 from engine.starting import (
     Prospect,
     create_run,
+    export_problems,
     git_state,
     prospect,
     require_recipe_file,
@@ -36,6 +38,12 @@ def recipe(*overrides: str) -> Recipe:
 
 def prospect_in(folder: Path, *overrides: str) -> Prospect:
     return prospect(recipe(*overrides), HARDWARE, base_dir=folder)
+
+
+def with_rows(folder: Path) -> Path:
+    """The folder, with the rows that the recipe names: without them no run is made."""
+    (folder / "rows.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
+    return folder
 
 
 def test_paths_beside_the_recipe_become_absolute_and_those_from_here_after_them(
@@ -99,7 +107,7 @@ def test_a_local_model_that_cannot_be_used_is_an_error_before_anything_starts(ow
 
 
 def test_a_run_folder_holds_recipe_plan_and_manifest(own_machine: Path) -> None:
-    found = prospect_in(own_machine, "run.name=My Run")
+    found = prospect_in(with_rows(own_machine), "run.name=My Run")
     run = create_run(found, name="ignored")
     assert run.name == "my-run-1"
     assert Recipe.load(run.recipe) == found.recipe
@@ -114,16 +122,30 @@ def test_a_run_folder_holds_recipe_plan_and_manifest(own_machine: Path) -> None:
 def test_no_secret_of_the_environment_reaches_a_run_folder(own_machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HF_TOKEN", "WANDB_API_KEY", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "s3cret-value")
-    run = create_run(prospect_in(own_machine), name="demo")
+    run = create_run(prospect_in(with_rows(own_machine)), name="demo")
     assert not any("s3cret-value" in path.read_text() for path in run.path.rglob("*") if path.is_file())
 
 
 def test_an_export_that_cannot_be_made_is_noted_in_the_plan_and_refused_before_training(own_machine: Path) -> None:
-    found = prospect_in(own_machine, 'export.to=["gguf"]')
-    assert any("cannot make gguf yet" in note for note in found.notes)
-    with pytest.raises(RecipeError, match=r"export\.to: this version cannot make gguf yet"):
+    found = prospect_in(with_rows(own_machine), 'export.to=["adapter"]', "adapter.method=full")
+    assert any("there is no adapter" in note for note in found.notes)
+    with pytest.raises(RecipeError, match=r"export\.to: .*there is no adapter"):
         create_run(found, name="demo")
     assert list_runs() == []
+
+
+def test_an_export_that_a_recipe_asks_for_is_a_request_of_its_run(own_machine: Path) -> None:
+    run = create_run(prospect_in(with_rows(own_machine), 'export.to=["merged", "adapter"]'), name="demo")
+    (request,) = requests.pending(run)
+    assert (request.stage, request.of_recipe) == ("export", True)
+    assert request.arguments["to"] == ["merged", "adapter"]
+
+
+def test_each_quantization_that_is_asked_for_is_looked_at(own_machine: Path) -> None:
+    found = prospect_in(own_machine)
+    settings = {"to": ["merged"], "quantizations": ["Q8_0", "F16"]}
+    assert export_problems(found.recipe, {"quantization_config": {}}, settings)[0].field == "export.to"
+    assert export_problems(found.recipe, found.config, settings) == []
 
 
 def test_a_machine_that_cannot_do_what_is_asked_is_told_so_at_once(own_machine: Path) -> None:

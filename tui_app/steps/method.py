@@ -139,6 +139,10 @@ def is_scored(draft: Draft) -> bool:
     return draft.value("evaluation.enabled") == "true"
 
 
+def makes_gguf(draft: Draft) -> bool:
+    return any(kind in draft.value("export.to") for kind in ("gguf", "ollama"))
+
+
 def consent_choices(draft: Draft, _surroundings: Surroundings) -> Sequence[Choice]:
     """What the ladder may give up, from nothing to everything that applies, in order of measured effect."""
     from engine.errors import FinetuiError
@@ -173,6 +177,21 @@ TARGETS = only(
     ('["q_proj", "v_proj"]', "query and value only"),
     ('["q_proj", "k_proj", "v_proj", "o_proj"]', "attention only"),
 )
+
+MEASURED = only(
+    ('["exact_match"]', "exact answers"),
+    ('["exact_match", "perplexity", "stop_rate"]', "and perplexity, stops"),
+    ('["exact_match", "rouge"]', "and ROUGE"),
+    ('["exact_match", "token_f1"]', "and token F1"),
+)
+MADE = only(
+    ("[]", "the adapter only"),
+    ('["merged"]', "merged model"),
+    ('["merged", "gguf"]', "merged and GGUF"),
+    ('["gguf", "ollama"]', "GGUF and Ollama"),
+    ('["notebook"]', "notebook"),
+)
+"""What most want; other lists go through --set and the recipe's file."""
 
 STEP = Step(
     "method",
@@ -214,9 +233,13 @@ STEP = Step(
         advanced("training.save_steps", "Checkpoint every", "integer"),
         advanced("training.seed", "Seed", "integer"),
         asked("evaluation.enabled", "Score at the end", "yes_no", is_advanced=True),
+        advanced("evaluation.metrics", "Measured", "text", choices=MEASURED, applies=is_scored),
         advanced("evaluation.answer_pattern", "Answer pattern", applies=is_scored),
         advanced("evaluation.max_new_tokens", "Longest answer", "integer", applies=is_scored),
         advanced("evaluation.max_rows", "Rows scored", "integer", applies=is_scored),
+        advanced("export.to", "Made at the end", "text", choices=MADE),
+        advanced("export.quantization", "GGUF type", "choice", applies=makes_gguf),
+        advanced("export.imatrix", "Importance matrix", "yes_no", applies=makes_gguf),
         advanced("ladder.enabled", "OOM ladder", "yes_no"),
         advanced("ladder.costly", "May be given up", "text", choices=consent_choices),
         advanced("memory.limit", "Memory cap", "text"),

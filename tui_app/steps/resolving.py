@@ -21,7 +21,7 @@ from engine.ladder_faults import never_applies
 from engine.model_source import locate
 from engine.recipe import Problem, Recipe, faults, values_of
 from engine.recipe_sections import AdapterSection, DataSection, LadderSection, TrainingSection
-from engine.starting import with_absolute_paths
+from engine.starting import export_problems, with_absolute_paths
 from presets.preset import all_presets, preset
 from presets.sizing import SIZES
 from tui_app.recipe_source import Source, source_of
@@ -92,12 +92,19 @@ def implied(draft: Draft) -> tuple[Suggestion, ...]:
     if new_rows or new_model or draft.is_own:
         found += _title(before, after)
     found += _learning_rate(before, after) if not draft.is_own else ()
-    if exports := field(before, "export.to"):
-        why = f"this version cannot make {', '.join(map(str, exports))} yet; the adapter is kept"
-        found.append(Suggestion("export.to", "[]", why))
+    if field(before, "export.to"):
+        found += _exports(values_of(text, overrides=_as_overrides(found, typed)))
     found = [each for each in found if each.field not in typed]
     costly = _costly(values_of(text, overrides=_as_overrides(found, typed)))
     return (*found, *(costly if "ladder.costly" not in typed else ()))
+
+
+def _exports(values: dict[str, Any]) -> list[Suggestion]:
+    """No export where something on this machine is in its way: the run would be refused for it."""
+    if faults(values):
+        return []
+    problems = export_problems(Recipe.from_values(values), None)
+    return [Suggestion("export.to", "[]", f"{problems[0].happened} {problems[0].remedy}")] if problems else []
 
 
 def _as_overrides(found: list[Suggestion], typed: dict[str, str]) -> list[str]:

@@ -1,6 +1,6 @@
 """The end of the steps: starting the run that a draft describes, or keeping its recipe.
 
-The path from a recipe to a run is that of `finetui replay` (`tui_app/runs/starting`). Not here: watching it.
+The path from a recipe to a run is that of `finetui replay` (`engine/beginning`). Not here: watching it.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from engine.beginning import begin
 from engine.errors import RecipeError
 from engine.hardware import read_hardware
 from engine.run_dir import RunDir, write_atomic
 from engine.starting import prospect
-from tui_app.runs.starting import begin
 from tui_app.steps import draft_file
 from tui_app.steps.draft import Draft
 from tui_app.steps.hardware import device_fault

@@ -87,10 +87,19 @@ def test_full_training_takes_a_tenth_of_the_learning_rate_and_leaves_rungs_out_t
     assert draft.with_answer("training.learning_rate", "1e-3").recipe().training.learning_rate == 1e-3
 
 
-def test_a_preset_that_wants_an_export_drops_it_with_a_reason() -> None:
+def test_a_preset_that_wants_an_export_keeps_it_where_it_can_be_made() -> None:
     draft = Draft("nlcli-gemma3-1b")
+    assert draft.recipe().export.to == ["gguf"]
+    assert "export.to" not in draft.command()
+
+
+def test_a_base_that_wants_an_export_drops_it_with_a_reason_where_it_cannot_be_made(tmp_path: Path) -> None:
+    base = tmp_path / "base.toml"
+    rows = '[data]\ndataset = "generator:venvy"\n'
+    base.write_text(f'[model]\nname_or_path = "google/gemma-3-270m"\n{rows}[export]\nto = ["adapter"]\n')
+    draft = Draft(str(base)).with_answer("method", "full")
     assert draft.recipe().export.to == []
-    assert "cannot make gguf yet" in draft.reason("export.to")
+    assert "there is no adapter" in draft.reason("export.to")
     assert "--set 'export.to=[]'" in draft.command()
 
 
