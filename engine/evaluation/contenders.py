@@ -1,6 +1,6 @@
-"""The models compared: the base, and the base with what was trained. One of them is in memory at a time.
+"""The models compared: the base, the base with what was trained, and a merged one. One of them is in memory at a time.
 
-Not here: the weights' way to the folder, and training.
+Not here: the weights' way to the folder, GGUF files (`engine.gguf_runtime`), and training.
 """
 
 from __future__ import annotations
@@ -42,13 +42,19 @@ class Contenders:
             self._base = self._load(Path(read_json(self.run.model)["folder"]), quantized=self.plan.method == "qlora")
         return self._base
 
-    def tuned(self) -> Any:
-        """The trained model. It is built on the base where there is an adapter: `base` is used up."""
-        if self.plan.method == "full":
-            self.free()
-            return self._load(self.run.adapter, quantized=False)
+    def tuned(self, folder: Path | None = None) -> Any:
+        """The trained model, or that of an adapter in `folder`. An adapter is built on the base, which is used up."""
+        folder = folder or self.run.adapter
+        if not (folder / "adapter_config.json").exists():
+            return self.whole(folder)
         model, self._base = self.base(), None
-        return with_adapter(model, self.run.adapter, merge=self.plan.method == "lora" and not self.plan.use_dora)
+        use_dora = self.plan.use_dora or read_json(folder / "adapter_config.json").get("use_dora")
+        return with_adapter(model, folder, merge=self.plan.method != "qlora" and not use_dora)
+
+    def whole(self, folder: Path) -> Any:
+        """The model in a folder of its own, for example the merged one. What was in memory is let go of first."""
+        self.free()
+        return self._load(folder, quantized=False)
 
     def free(self) -> None:
         """Give back the memory of the base, on a card too."""
