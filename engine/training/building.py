@@ -55,6 +55,7 @@ def build(
         stop_asked=stop_asked,
         take_num_tokens=lambda: _take_num_tokens(held[0]),
         data_seconds=lambda: held[0].data_seconds,
+        lines=lambda: held[0].lines,
     )
     total_steps = num_steps(recipe, plan, len(rows["train"]))
     save_steps = recipe.training.save_steps or max(1, total_steps // CHECKPOINTS_PER_RUN)

@@ -23,12 +23,14 @@ from engine.events import (
     CheckpointSaved,
     CommandAcknowledged,
     EvalLogged,
+    LossSpiked,
     MemoryProbed,
     StepLogged,
     TrainingContinued,
     TrainingPaused,
     WarningRaised,
 )
+from engine.loss_spikes import WINDOW, is_spike, usual_loss
 from engine.memory import MemoryPrediction
 from engine.run_dir import RunDir
 from engine.training.random_states import RandomStates
@@ -36,13 +38,15 @@ from engine.training.running_peak import RunningPeak
 
 COMMANDS = ("stop", "save", "pause", "continue")
 PAUSE_POLL_SECONDS = 0.2
+MOST_LINES = 200
+"""Lines that an event of 4 kB has room for."""
 
 
 class RunCallback(TrainerCallback):
     """Tells a run's events and obeys its commands.
 
     `stop_asked` says whether a signal asked to stop; `take_num_tokens` hands out the real tokens of the step,
-    `data_seconds` tells how long it waited for its rows.
+    `data_seconds` tells how long it waited for its rows, `lines` which they are.
     `phase` is what is being done now, `at_step_begin` the random states that a checkpoint of the last finished
     step has to hold.
     """
@@ -59,10 +63,12 @@ class RunCallback(TrainerCallback):
         stop_asked: Callable[[], bool],
         take_num_tokens: Callable[[], int],
         data_seconds: Callable[[], float],
+        lines: Callable[[], tuple[int, ...]],
     ) -> None:
         self.run, self.writer = run, writer
         self.logging_steps, self.num_eval_rows = logging_steps, num_eval_rows
         self.stop_asked, self.take_num_tokens, self.data_seconds = stop_asked, take_num_tokens, data_seconds
+        self.lines = lines
         self.stopped_because = ""
         self.phase = "load"
         self.evaluated_at = -1
@@ -136,6 +142,7 @@ class RunCallback(TrainerCallback):
         if not math.isfinite(logs["loss"]) and not self._warned_nan:
             self._warned_nan = True
             self.writer.write(WarningRaised(text=f"the loss of step {state.global_step} is {logs['loss']}"))
+        self._tell_spike(logs["loss"], state)
         if state.global_step % self.logging_steps and state.global_step != state.max_steps:
             return
         cuda = torch.cuda.is_available() and torch.cuda.is_initialized()
@@ -157,6 +164,18 @@ class RunCallback(TrainerCallback):
                 data_seconds=round(self.data_seconds(), 4),
             )
         )
+
+    def _tell_spike(self, loss: float, state: TrainerState) -> None:
+        """Say so when the step's loss stands out, and which rows it was made of.
+
+        What came before is the trainer's own history, which checkpoints keep: a resumed run judges as a straight one.
+        """
+        before = [entry["loss"] for entry in state.log_history[-WINDOW - 1 : -1] if "loss" in entry]
+        if is_spike(loss, before):
+            usual = usual_loss(before)
+            rows = self.lines()[:MOST_LINES]
+            spiked = LossSpiked(step=state.global_step, loss=loss, usual=loss if usual is None else usual, rows=rows)
+            self.writer.write(spiked)
 
     def on_evaluate(
         self,

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 SCHEMA = pa.schema([("line", pa.int64()), ("input_ids", pa.list_(pa.int32())), ("labels", pa.list_(pa.int32()))])
-READ = pa.schema([SCHEMA.field("input_ids"), SCHEMA.field("labels")])
+TOKENS = ("input_ids", "labels")
+READ = pa.schema([SCHEMA.field(name) for name in (*TOKENS, "line")])
 TOKENS_AT_ONCE = 1 << 19
 """Tokens of a row group: what writing holds as Python numbers, some 20 MB."""
 ROWS_AT_ONCE = 1000
@@ -79,7 +80,7 @@ def write_split(folder: Path, name: str, rows: Iterable[Rendered]) -> str:
 
 
 def read_split(folder: Path, name: str, *, max_length: int, on_overflow: str) -> Dataset:
-    """Columns input_ids and labels, each row at most `max_length` tokens with at least one trained.
+    """Columns input_ids, labels and line, each row at most `max_length` tokens with at least one trained.
 
     Rows whose trained tokens all lie beyond the cut are left out; the receipt has counted them. The rows are in a
     mapped file without a name, in `folder`: the system holds of them what it has room for.
@@ -101,8 +102,10 @@ def cut_rows(rows: pa.Table, max_length: int, on_overflow: str) -> pa.Table:
     lengths = pc.list_value_length(rows["input_ids"])
     if on_overflow == "drop":
         rows = rows.filter(pc.less_equal(lengths, max_length))
-    cut = {name: pc.list_slice(rows[name], 0, max_length) for name in READ.names}
-    return pa.table(cut, schema=READ).filter(pa.array(_is_trained(cut["labels"].combine_chunks())))
+    cut = {name: pc.list_slice(rows[name], 0, max_length) for name in TOKENS}
+    return pa.table({**cut, "line": rows["line"]}, schema=READ).filter(
+        pa.array(_is_trained(cut["labels"].combine_chunks()))
+    )
 
 
 def _is_trained(labels: pa.ListArray) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,20 @@ from engine.training import lean_dora as lean
 from engine.training.frozen_head_loss import frozen_head_loss
 from engine.training.rendering import IGNORED
 
+LINES = "lines"
+"""Under this name a batch carries where its rows stand in their source, up to the model's door."""
+
+
+@dataclass(frozen=True, slots=True)
+class WithLines:
+    """A collator whose batches say which rows they are made of; `line` of a row is optional."""
+
+    collate: Callable[[list[dict[str, Any]]], dict[str, Any]]
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        lines = [row["line"] for row in rows if "line" in row]
+        return {**self.collate([{name: row[name] for name in row if name != "line"} for row in rows]), LINES: lines}
+
 
 class RunTrainer(SFTTrainer):
     """One attempt's trainer.
@@ -31,7 +46,7 @@ class RunTrainer(SFTTrainer):
     with the seconds it took, `on_phase` of what is done between steps. `progress` goes into each checkpoint; its
     warm-up of an optimizer that began anew is multiplied into the schedule. `total_steps` is the last step of the
     whole run. `num_tokens` counts real tokens since it was last set to 0; `data_seconds` is how long the running step
-    waited for its rows.
+    waited for its rows, `lines` are their lines in the train split's source, all micro-batches' in order.
     """
 
     _name = "SFT"
@@ -50,6 +65,7 @@ class RunTrainer(SFTTrainer):
         **named: Any,
     ) -> None:
         super().__init__(*arguments, **named)
+        self.data_collator = WithLines(self.data_collator)  # type: ignore[has-type]
         self.folder, self.key, self.keep = folder, key, keep
         self.on_sealed, self.on_phase = on_sealed, on_phase
         self.total_steps, self.fused_loss = total_steps, fused_loss
@@ -67,6 +83,7 @@ class RunTrainer(SFTTrainer):
                     parameter.data = parameter.data.float()
         self.num_tokens = 0
         self.data_seconds = 0.0
+        self.lines: tuple[int, ...] = ()
         self.last_sealed_step = -1
         self.head = self._frozen_head() if fused_loss and self.args.device.type == "cpu" else None
 
@@ -75,7 +92,22 @@ class RunTrainer(SFTTrainer):
         started = time.monotonic()
         batches = super().get_batch_samples(*arguments, **named)
         self.data_seconds = time.monotonic() - started
+        self.lines = tuple(line for batch in batches[0] for line in batch[LINES])
         return batches
+
+    def _set_signature_columns_if_needed(self) -> None:
+        """The columns that reach the collator: the rows' lines too."""
+        super()._set_signature_columns_if_needed()
+        columns: list[str] = self._signature_columns  # type: ignore[has-type]
+        if "line" not in columns:
+            self._signature_columns = [*columns, "line"]
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """A batch on the device, less what is no business of the model."""
+        prepared: dict[str, Any] = super()._prepare_inputs(
+            {name: value for name, value in inputs.items() if name != LINES}
+        )
+        return prepared
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None

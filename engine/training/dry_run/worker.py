@@ -15,11 +15,13 @@ from typing import Any, TextIO
 
 from engine.dry_run_types import StepSpec
 from engine.errors import FinetuiError
+from engine.worker_start import loading
 
 
 def answer(line: str) -> dict[str, Any]:
     """The answer to one question. A broad catch, because this is the edge of the process."""
-    from engine.training.dry_run.dry_run import dry_run
+    with loading():
+        from engine.training.dry_run.dry_run import dry_run
 
     question: dict[str, Any] = {}
     try:
@@ -52,7 +54,8 @@ def main() -> int:
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
 
-    import torch
+    with loading():
+        import torch
 
     torch.set_num_threads(1)
     with answers:

@@ -58,7 +58,7 @@ def test_an_empty_split_is_a_split(tmp_path: Path) -> None:
     write_split(tmp_path, "train", [])
     split = read_split(tmp_path, "train", max_length=8, on_overflow="truncate")
     assert len(split) == 0
-    assert split.column_names == ["input_ids", "labels"]
+    assert split.column_names == ["input_ids", "labels", "line"]
 
 
 def test_rows_read_back_lie_in_a_mapped_file_that_has_no_name_any_more(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_rows_read_back_lie_in_a_mapped_file_that_has_no_name_any_more(tmp_path:
     split = read_split(tmp_path, "train", max_length=4, on_overflow="truncate")
     assert [path.name for path in tmp_path.iterdir()] == ["train.parquet"]
     assert type(split.data).__name__ == "MemoryMappedTable"
-    assert split[1] == {"input_ids": [12, 13], "labels": [X, 13]}
+    assert split[1] == {"input_ids": [12, 13], "labels": [X, 13], "line": 9}
 
 
 def test_many_rows_are_written_and_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
