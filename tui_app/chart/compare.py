@@ -29,13 +29,24 @@ from tui_app.drawing import Line, Role, fit, line, literal, padded, width_of
 from tui_app.glyphs import UNICODE, Glyphs
 
 By = Literal["steps", "tokens"]
-LOOKS: tuple[tuple[Role, str, str], ...] = (
-    ("curve-ema", "o", "◆"),
-    ("curve-other", "x", "◇"),
-    ("curve-eval", "+", "●"),
-    ("accent", "=", "○"),
+LOOKS: tuple[tuple[Role, str, str, str], ...] = (
+    ("curve-ema", "o", "◆", "E"),
+    ("curve-other", "x", "◇", "F"),
+    ("curve-eval", "+", "●", "G"),
+    ("curve-4", "=", "○", "H"),
+    ("curve-5", "*", "▲", "I"),
+    ("curve-6", "#", "△", "J"),
+    ("curve-7", "@", "■", "K"),
+    ("curve-8", "%", "□", "L"),
 )
-"""Per curve: role, sign in ASCII, sign of its evaluations. Every second curve is dashed, so colour is not needed."""
+"""Per curve: role, sign in ASCII, sign of its evaluations, and that in ASCII. Every second curve is dashed, and of more
+than two each bears its number, so colour is not needed."""
+MAX_CURVES = len(LOOKS)
+
+
+def role_of(place: int) -> Role:
+    """The colour of the curve in that place, counted from 0, wherever its run is named."""
+    return LOOKS[place % MAX_CURVES][0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +114,9 @@ def compare_lines(
     steps = view.window(last_step, last_step)
     scale = last / last_step
     window = Window(steps.start * scale, steps.stop * scale)
-    labels = [fit(literal(curve.label), max(width // 3, 8), ellipsis=glyphs.ellipsis) for curve in curves]
+    numbered = [f"{place} {literal(curve.label)}" for place, curve in enumerate(curves, 1)]
+    labels = numbered if len(curves) > 2 else [literal(curve.label) for curve in curves]
+    labels = [fit(label, max(width // 3, 8), ellipsis=glyphs.ellipsis) for label in labels]
     labels = [padded(label, max(width_of(line(label)) for label in labels)) for label in labels]
     legend = [
         _legend_line(curve, label, index, view, scale, by, width, glyphs)
@@ -130,9 +143,10 @@ def _plotted(
     num_columns = canvas_size(width, rows)[0] * (2 if glyphs.is_unicode else 1)
     strokes: list[Stroke] = []
     points: list[Point] = []
+    numbers: list[Point] = []
     links: list[tuple[tuple[Point, ...], Pen]] = []
     for index, curve in enumerate(curves):
-        role, sign, _ = LOOKS[index % len(LOOKS)]
+        role, sign, *_ = LOOKS[index % MAX_CURVES]
         pen = Pen(role, sign, 1)
         placed = tuple(
             Point(curve.x_of(step, by), loss, _eval_sign(index, glyphs), role)
@@ -145,6 +159,8 @@ def _plotted(
         else:
             buckets = curve.series(by).buckets(window, num_columns, view.smoothing)
             strokes.append(Stroke(buckets, pen, is_dashed=index % 2 == 1))
+            if len(curves) > 2:
+                numbers += _number(curve, index, len(curves), view, window, by)
     inside = [point.y for point in points if window.start <= point.x <= window.stop]
     found = data_range([], [stroke.buckets for stroke in strokes], inside)
     if found is None:
@@ -155,22 +171,31 @@ def _plotted(
     axis = settled(None, *found, is_log=view.is_log, max_ticks=max_ticks(rows))
     cursor = None if view.cursor is None else view.cursor * scale
     plot = Plot(
-        window=window, axis=axis, strokes=tuple(strokes), points=tuple(points), links=tuple(links), cursor=cursor
+        window=window, axis=axis, strokes=tuple(strokes), points=(*points, *numbers), links=tuple(links), cursor=cursor
     )
     return plot_lines(plot, width, rows, glyphs), axis.is_log
 
 
+def _number(curve: Curve, index: int, num_curves: int, view: ChartView, window: Window, by: By) -> list[Point]:
+    """The curve's number on its line, each in another part of the window so that they do not hide each other."""
+    series = curve.series(by)
+    wanted = window.start + (window.stop - window.start) * (index + 1) / (num_curves + 1)
+    place = bisect_right(series.xs, wanted) - 1
+    if place < 0:
+        return []
+    average = series.averages(view.smoothing)[place]
+    return [Point(series.xs[place], average, str(index + 1), role_of(index))] if math.isfinite(average) else []
+
+
 def _eval_sign(index: int, glyphs: Glyphs) -> str:
-    if glyphs.is_unicode:
-        return LOOKS[index % len(LOOKS)][2]
-    return "EFGH"[index % len(LOOKS)]
+    return LOOKS[index % MAX_CURVES][2 if glyphs.is_unicode else 3]
 
 
 def _legend_line(
     curve: Curve, label: str, index: int, view: ChartView, scale: float, by: By, width: int, glyphs: Glyphs
 ) -> Line:
     """What a curve is called, its values at the end or at the cursor, and its best evaluation."""
-    role, sign, _ = LOOKS[index % len(LOOKS)]
+    role, sign, *_ = LOOKS[index % MAX_CURVES]
     sample = ("⠒⠒ " if index % 2 == 0 else "⠒ ⠒") if glyphs.is_unicode else f"{sign}{sign} "
     parts = [Part(0, line((sample, role), " ", (label, "strong")))]
     loss, average, x = _values_at(curve, view, scale, by)

@@ -123,7 +123,7 @@ def settings_line(view: ChartView, window: Window, unit: str, *, is_log: bool, w
             Part(3, line((following, "dim" if view.follows else "warn"))),
         ]
     if view.evals_only:
-        parts.append(Part(4, line(("eval losses only, e shows all", "dim"))))
+        parts.append(Part(4, line(("eval losses only, o shows all", "dim"))))
     elif not view.smoothing:
         parts.append(Part(5, line(("no smoothing", "dim"))))
     left = fitted(parts, width)
@@ -132,7 +132,7 @@ def settings_line(view: ChartView, window: Window, unit: str, *, is_log: bool, w
 
 def keys_line(width: int) -> Line:
     """As many of the chart's keys as fit."""
-    hints = (("l", "log"), ("s", "smooth"), ("+ -", "zoom"), (", .", "cursor"), ("t", "table"), ("e", "evals"))
+    hints = (("l", "log"), ("s", "smooth"), ("+ -", "zoom"), (", .", "cursor"), ("t", "table"), ("o", "evals"))
     parts = [Part(rank, line((keys, "key"), (f" {label}", "dim"))) for rank, (keys, label) in enumerate(hints)]
     kept = fitted(parts, width, "  ")
     return kept if width >= 6 else ()

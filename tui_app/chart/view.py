@@ -44,7 +44,7 @@ CHART_KEYS = (
     ChartKey("full_stop", "cursor_right", ".", "cursor on", "Cursor one step on."),
     ChartKey("shift+left,less_than_sign", "leap_left", "<", "leap back", "Cursor a tenth of the window back."),
     ChartKey("shift+right,greater_than_sign", "leap_right", ">", "leap on", "Cursor a tenth of the window on."),
-    ChartKey("e", "evals", "e", "evals", "Only the eval losses, or all curves."),
+    ChartKey("o", "evals", "o", "only evals", "Only the eval losses, or all curves."),
     ChartKey("t", "table", "t", "table", "The same data as a table, newest first."),
 )
 ACTIONS = tuple(key.action for key in CHART_KEYS)

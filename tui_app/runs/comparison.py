@@ -1,10 +1,12 @@
-"""Two runs side by side, as values and lines: how they differ in what was asked, and in what came of it.
+"""Runs side by side, as values: how they differ in what was asked, and in what came of it.
 
-Pure but for `Side.catch_up` and `recipe_values`, which read files. Not here: the curves (`tui_app/chart`) and keys.
+Pure but for `Side.catch_up` and `recipe_values`, which read files. Not here: the table (`comparison_table`), row by row
+differences (`paired_answers`), the curves (`tui_app/chart`) and keys.
 """
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,27 +14,22 @@ from typing import Any
 
 from engine.errors import RunDirError
 from engine.event_log import EventReader
-from engine.events import RunFinished, VariantScored
+from engine.events import MemoryPredicted, MemoryProbed, RunFinished, VariantScored
 from engine.liveness import liveness
 from engine.run_dir import RunDir
 from engine.run_state import RunState, fold
 from engine.run_trace import RunTrace
 from engine.units import format_bytes, format_seconds
-from tui_app.drawing import Line, Role, Span, fit, line, literal, padded, wrap
-from tui_app.glyphs import UNICODE, Glyphs
+from tui_app.drawing import literal
 from tui_app.plain import standing
 
-SCORE_WIDTH = 20
-"""Cells that a score with its interval takes."""
-MOST_LINES = 4
-"""Of one value in a table."""
 SAYS_NOTHING = ("title", "description", "hardware", "version", "run.root", "run.name")
 """Fields that change nothing about the result."""
 
 
 @dataclass(slots=True)
 class Side:
-    """One of the two runs, read slice by slice. `loading` is the share of its events that is read."""
+    """One of the runs, read slice by slice. `loading` is the share of its events that is read."""
 
     run: RunDir
     state: RunState = field(default_factory=RunState)
@@ -62,6 +59,12 @@ class Side:
             self.trace.add(stamped)
         return self.loading < 1.0
 
+    def read_all(self) -> Side:
+        """Everything that is there now; itself."""
+        while self.catch_up(math.inf):
+            pass
+        return self
+
     @property
     def phase(self) -> str:
         return standing(self.state, self.alive)
@@ -89,20 +92,19 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A field of the recipe that differs; "-" where a recipe leaves it out."""
+    """A field of the recipe that differs, with its value in each run; "-" where a recipe leaves it out."""
 
     field: str
-    left: str
-    right: str
+    values: tuple[str, ...]
 
 
-def recipe_differences(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Difference]:
-    """Only what differs, in the order of the recipe."""
-    names = dict.fromkeys((*left, *right))
+def recipe_differences(recipes: Sequence[Mapping[str, Any]]) -> list[Difference]:
+    """Only what differs, in the order of the recipes."""
+    names = dict.fromkeys(name for recipe in recipes for name in recipe)
     return [
-        Difference(literal(name), _told(left, name), _told(right, name))
+        Difference(literal(name), tuple(_told(recipe, name) for recipe in recipes))
         for name in names
-        if name not in SAYS_NOTHING and left.get(name) != right.get(name)
+        if name not in SAYS_NOTHING and any(recipe.get(name) != recipes[0].get(name) for recipe in recipes[1:])
     ]
 
 
@@ -118,81 +120,129 @@ def _told(values: Mapping[str, Any], name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A line of the comparison; `better` is -1 where the left is better, 1 where the right is, 0 where neither."""
+    """A line of the comparison: each run's value as text, and whether it is the better one.
+
+    `numbers` are the same for programs: bytes, seconds, shares from 0 to 1; None where nothing is known.
+    """
 
     name: str
-    left: str
-    right: str
-    better: int = 0
+    values: tuple[str, ...]
+    is_best: tuple[bool, ...]
+    numbers: tuple[float | str | None, ...] = ()
 
 
-def facts(left: Side, right: Side) -> list[Fact]:
-    """What came of the two runs."""
-    sides = (left, right)
-    less = True if same_rows(left, right) else None
+def facts(sides: Sequence[Side]) -> list[Fact]:
+    """What came of the runs. Facts that no run has are left out."""
+    rows = same_rows(sides)
+    # A token is not the same thing to two models, and the loss is per token.
+    loss = True if rows and len({side.recipe.get("model.name_or_path") for side in sides}) == 1 else None
     told = [
         _word("state", sides, lambda side: side.phase),
         _word("steps", sides, lambda side: f"{side.state.step} of {side.state.max_steps or '?'}"),
-        _number("last loss", sides, _last_loss, lambda value: f"{value:.4f}", lower=less),
-        _number("eval loss", sides, _eval_loss, lambda value: f"{value:.4f}", lower=less),
-        *_scores(left, right, is_comparable=less is True),
+        _number("last loss", sides, _last_loss, lambda value: f"{value:.4f}", lower=loss),
+        _number("eval loss", sides, eval_loss, lambda value: f"{value:.4f}", lower=loss),
+        *_scores(sides, is_comparable=rows),
         _number("training time", sides, _training_seconds, format_seconds, lower=None),
-        _number("whole time", sides, _seconds, format_seconds, lower=None),
+        _number("whole time", sides, whole_seconds, format_seconds, lower=None),
         _number("tokens/s", sides, _tokens_per_second, lambda value: f"{value:,.0f}", lower=False),
         _number("tokens", sides, lambda side: side.state.num_tokens or None, lambda value: f"{value:,.0f}", lower=None),
-        _number("peak allocated", sides, _peak, lambda value: format_bytes(int(value)), lower=True),
+        _number("trained parameters", sides, _trained_parameters, _millions, lower=None),
+        _number("peak predicted", sides, lambda side: _peak_of(side.state.predicted), _bytes, lower=None),
+        _number("peak probed", sides, lambda side: _peak_of(side.state.probed), _bytes, lower=None),
+        _number("peak allocated", sides, peak_bytes, _bytes, lower=True),
         _word("out of memory", sides, lambda side: _times(len(side.state.ooms))),
         _word("rungs", sides, lambda side: ", ".join(rung.rung for rung in side.state.rungs) or "none"),
         _word("attempts", sides, lambda side: str(side.state.attempt or "-")),
         _word("host", sides, lambda side: literal(side.state.host) or "-"),
     ]
-    return [fact for fact in told if (fact.left, fact.right) != ("-", "-")]
+    return [fact for fact in told if set(fact.values) != {"-"}]
 
 
-def same_rows(left: Side, right: Side) -> bool:
-    """Whether both runs were asked to learn and to answer the same rows: only then is a lower loss a better one."""
-    of_rows = [
-        {name: value for name, value in side.recipe.items() if name.startswith("data.")} for side in (left, right)
-    ]
-    return bool(of_rows[0]) and of_rows[0] == of_rows[1]
+def same_rows(sides: Sequence[Side]) -> bool:
+    """Whether all were asked to learn and to answer the same rows: only then is a lower loss a better one."""
+    of_rows = [{name: value for name, value in side.recipe.items() if name.startswith("data.")} for side in sides]
+    return bool(of_rows[0]) and all(each == of_rows[0] for each in of_rows)
 
 
-def _word(name: str, sides: tuple[Side, Side], text: Callable[[Side], str]) -> Fact:
-    return Fact(name, text(sides[0]), text(sides[1]))
+def _word(name: str, sides: Sequence[Side], text: Callable[[Side], str]) -> Fact:
+    told = tuple(text(side) for side in sides)
+    return Fact(name, told, (False,) * len(sides), tuple(None if each == "-" else each for each in told))
 
 
 def _number(
     name: str,
-    sides: tuple[Side, Side],
+    sides: Sequence[Side],
     value: Callable[[Side], float | None],
     text: Callable[[float], str],
     *,
     lower: bool | None,
 ) -> Fact:
-    """A fact with two numbers; `lower`: whether less is better, None where neither is."""
-    left, right = (value(side) for side in sides)
-    better = 0
-    if left is not None and right is not None and lower is not None and text(left) != text(right):
-        better = -1 if (left < right) == lower else 1
-    return Fact(name, "-" if left is None else text(left), "-" if right is None else text(right), better)
+    """A fact with numbers; `lower`: whether less is better, None where neither is. Best where the others read worse."""
+    values = [value(side) for side in sides]
+    told = tuple("-" if each is None else text(each) for each in values)
+    known = [each for each in values if each is not None and math.isfinite(each)]
+    best = (min(known) if lower else max(known)) if known and lower is not None else None
+    is_worth_it = best is not None and len({each for each in told if each != "-"}) > 1
+    is_best = tuple(is_worth_it and best is not None and each == text(best) for each in told)
+    return Fact(name, told, is_best, tuple(values))
 
 
-def _scores(left: Side, right: Side, *, is_comparable: bool) -> list[Fact]:
-    """One line a variant, with its 95 % interval; better only where the intervals do not meet."""
-    titles = {score.variant: score.title for side in (left, right) for score in side.state.scores}
+def _scores(sides: Sequence[Side], *, is_comparable: bool) -> list[Fact]:
+    """One line a variant and rows asked, with its 95 % interval; better only where no other interval meets it."""
+    titles: dict[tuple[str, str], str] = {}
+    for side in sides:
+        for score in side.state.scores:
+            of_rows = "" if score.dataset == "test" else f" on {score.dataset}"
+            titles.setdefault((score.variant, score.dataset), literal(score.title + of_rows))
     told = []
-    for variant, title in titles.items():
-        first, second = (
-            next((score for score in side.state.scores if score.variant == variant), None) for side in (left, right)
-        )
-        better = 0
-        if is_comparable and first and second and (first.high < second.low or second.high < first.low):
-            better = -1 if first.low > second.high else 1
-        told.append(Fact(literal(title), _score(first), _score(second), better))
+    for (variant, dataset), title in titles.items():
+        found = [score_of(side, variant, dataset) for side in sides]
+        shares = tuple(each.num_correct / each.num_rows if each and each.num_rows else None for each in found)
+        is_best = _beyond([(each.low, each.high) if each else None for each in found], higher=True)
+        marks = is_best if is_comparable else (False,) * len(sides)
+        told.append(Fact(title, tuple(score_text(each) for each in found), marks, shares))
+        told += _further(title, found)
     return told
 
 
-def _score(score: VariantScored | None) -> str:
+def _further(title: str, found: Sequence[VariantScored | None]) -> list[Fact]:
+    """The other metrics of a variant that more than one run has."""
+    names = dict.fromkeys(name for score in found if score for name, _ in score.scores)
+    told = []
+    for name in names:
+        values = tuple(dict(score.scores).get(name) if score else None for score in found)
+        spans = [
+            {each: (low, high) for each, low, high in score.intervals}.get(name) if score else None for score in found
+        ]
+        texts = tuple(
+            "-" if value is None else f"{value:.3g}" + (f" ({span[0]:.3g}-{span[1]:.3g})" if span else "")
+            for value, span in zip(values, spans, strict=True)
+        )
+        told.append(Fact(literal(f"{title}: {name}"), texts, (False,) * len(found), values))
+    return told
+
+
+def _beyond(spans: Sequence[tuple[float, float] | None], *, higher: bool) -> tuple[bool, ...]:
+    """Which interval lies beyond all others; none where it is the only one."""
+    known = [span for span in spans if span is not None]
+    if len(known) < 2:
+        return (False,) * len(spans)
+
+    def is_beyond(span: tuple[float, float] | None) -> bool:
+        others = [each for each in known if each is not span]
+        return span is not None and all(span[0] > each[1] if higher else span[1] < each[0] for each in others)
+
+    return tuple(is_beyond(span) for span in spans)
+
+
+def score_of(side: Side, variant: str = "tuned", dataset: str = "test") -> VariantScored | None:
+    """The newest score of a variant on some rows."""
+    found = (each for each in side.state.scores if (each.variant, each.dataset) == (variant, dataset))
+    return next(found, None)
+
+
+def score_text(score: VariantScored | None) -> str:
+    """ "97.3% (93.3%-99.0%)": the share of exact answers with its 95 % interval."""
     if score is None or not score.num_rows:
         return "-"
     return f"{score.num_correct / score.num_rows:.1%} ({score.low:.1%}-{score.high:.1%})"
@@ -202,7 +252,8 @@ def _last_loss(side: Side) -> float | None:
     return side.state.last_step.loss if side.state.last_step else None
 
 
-def _eval_loss(side: Side) -> float | None:
+def eval_loss(side: Side) -> float | None:
+    """The last one: that of the weights which are kept."""
     return side.state.evals[-1].loss if side.state.evals else None
 
 
@@ -211,7 +262,7 @@ def _training_seconds(side: Side) -> float | None:
     return sum(side.trace.step_seconds) + waited if len(side.trace) else None
 
 
-def _seconds(side: Side) -> float | None:
+def whole_seconds(side: Side) -> float | None:
     return side.state.final.seconds if isinstance(side.state.final, RunFinished) else None
 
 
@@ -220,7 +271,24 @@ def _tokens_per_second(side: Side) -> float | None:
     return sum(side.trace.num_tokens) / seconds if seconds else None
 
 
-def _peak(side: Side) -> float | None:
+def _trained_parameters(side: Side) -> float | None:
+    return side.state.loaded.num_trainable_parameters if side.state.loaded else None
+
+
+def _millions(value: float) -> str:
+    return f"{value / 1e6:,.2f} M" if value >= 1e4 else f"{value:,.0f}"
+
+
+def _bytes(value: float) -> str:
+    return format_bytes(int(value))
+
+
+def _peak_of(event: MemoryPredicted | MemoryProbed | None) -> float | None:
+    return event.peak_bytes if event is not None else None
+
+
+def peak_bytes(side: Side) -> float | None:
+    """The most that tensors took at once, as measured in the probe or in steps."""
     peaks = [event.peak_bytes for event in (side.state.probed, side.state.measured) if event is not None]
     allocated = max(side.trace.allocated_bytes, default=-1)
     return max([*peaks, *([allocated] if allocated >= 0 else [])], default=None)
@@ -228,65 +296,3 @@ def _peak(side: Side) -> float | None:
 
 def _times(count: int) -> str:
     return "never" if not count else "once" if count == 1 else f"{count} times"
-
-
-def facts_lines(left: Side, right: Side, width: int, glyphs: Glyphs = UNICODE) -> list[Line]:
-    """The facts as a table, the better of two marked."""
-    rows = facts(left, right)
-    names = max((len(fact.name) for fact in rows), default=0)
-    column = min(names, max(width - 2 * SCORE_WIDTH - 4, width // 3, 10))
-    half = max((width - column - 4) // 2, 8)
-    drawn = [_titles(left, right, column, half, glyphs)]
-    for fact in rows:
-        cells: list[tuple[str, Role]] = []
-        for text, side in ((fact.left, -1), (fact.right, 1)):
-            is_better = fact.better == side
-            cells.append((f"{text} {glyphs.done}" if is_better else text, "good" if is_better else ""))
-        drawn += _row(fact.name, cells, column, half, glyphs)
-    return drawn
-
-
-def _row(name: str, cells: Sequence[tuple[str, Role]], column: int, half: int, glyphs: Glyphs) -> list[Line]:
-    """Name and two values side by side; a long value goes on below itself, at most over `MOST_LINES` lines."""
-    wrapped = [wrap(text, half, role) for text, role in cells]
-    drawn = []
-    for number in range(min(max(map(len, wrapped)), MOST_LINES)):
-        spans = [Span(padded("" if number else fit(name, column, ellipsis=glyphs.ellipsis), column), "dim")]
-        for lines in wrapped:
-            text, role = lines[number][0] if number < len(lines) else Span("")
-            if number == MOST_LINES - 1 and len(lines) > MOST_LINES:
-                text = fit(f"{text}{glyphs.ellipsis}", half - 1, ellipsis=glyphs.ellipsis)
-            spans += [Span("  "), Span(padded(text, half), role)]
-        drawn.append(tuple(spans))
-    return drawn
-
-
-def difference_lines(left: Side, right: Side, width: int, glyphs: Glyphs = UNICODE) -> list[Line]:
-    """The fields in which the recipes differ."""
-    faults = [
-        each
-        for side in (left, right)
-        if side.fault
-        for each in wrap(f"{side.name}: {literal(side.fault.replace(f'{side.run.path}/', ''))}", width, "warn")
-    ]
-    if not (left.recipe and right.recipe):
-        return faults or [line(("reading the recipes", "dim"))]
-    rows = recipe_differences(left.recipe, right.recipe)
-    if not rows:
-        return [*faults, line(("The recipes are the same.", "dim"))]
-    column = min(max(len(row.field) for row in rows), max(width * 2 // 5, 12))
-    half = max((width - column - 4) // 2, 6)
-    drawn = [*faults, _titles(left, right, column, half, glyphs)]
-    for row in rows:
-        drawn += _row(row.field, [(row.left, "curve-ema"), (row.right, "curve-other")], column, half, glyphs)
-    return drawn
-
-
-def _titles(left: Side, right: Side, column: int, half: int, glyphs: Glyphs) -> Line:
-    """The names of the two runs in the colours of their curves."""
-    return line(
-        " " * (column + 2),
-        (padded(fit(left.name, half, ellipsis=glyphs.ellipsis), half), "curve-ema"),
-        "  ",
-        (padded(fit(right.name, half, ellipsis=glyphs.ellipsis), half), "curve-other"),
-    )

@@ -1,10 +1,11 @@
-"""Two runs side by side: their curves in one chart, what came of them, and in what their recipes differ.
+"""Runs side by side: their curves in one chart, what came of them, and in what their recipes differ.
 
 Not here: the figures and the differences (`tui_app/runs/comparison`), the chart (`tui_app/chart`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -13,10 +14,14 @@ from textual.containers import Horizontal
 
 from engine.run_dir import RunDir
 from tui_app.chart import CHART_KEYS, ChartView, Curve, compare_lines
+from tui_app.chart.compare import MAX_CURVES
+from tui_app.chart.plot import LEAST_HEIGHT
 from tui_app.drawing import Line, line
 from tui_app.glyphs import UNICODE, Glyphs
 from tui_app.keys import Key, bindings
-from tui_app.runs.comparison import Side, difference_lines, facts_lines
+from tui_app.runs.comparison import Side
+from tui_app.runs.comparison_table import difference_lines, facts_lines, pairing_lines
+from tui_app.runs.paired_answers import AnswerBook
 from tui_app.screens.page import Page
 from tui_app.screens.showing import show
 from tui_app.widgets.crumbs import Crumbs
@@ -40,22 +45,24 @@ KEYS = (
         Key(key.keys, f"chart('{key.action}')", key.label, key.help, shown=key.shown, footer=key.action in IN_FOOTER)
         for key in CHART_KEYS
     ),
-    Key("w", "swap", "swap", "Swap left and right.", footer=True),
+    Key("w", "swap", "swap", "The next run comes first: the others are told row by row against it.", footer=True),
     Key("escape,backspace", "back", "back", "Back to the page before.", shown="Esc", footer=True),
     Key("q", "leave", "leave", "Leave finetui. Runs go on by themselves."),
 )  # fmt: skip
 
 
 class ComparePage(Page[None]):
-    """`left` and `right` stay what they are while either goes on."""
+    """Two runs or more; they are read anew while they go on."""
 
     KEYS: ClassVar = KEYS
     BINDINGS: ClassVar = bindings(key for key in KEYS if key.action != "nothing")
-    TOPIC: ClassVar = "Two runs side by side"
+    TOPIC: ClassVar = "Runs side by side"
     GLOSSARY: ClassVar = (
         "interval: where the score of the model lies with 95 % certainty, given how many rows were asked. Of two "
         "scores one is called better only where their intervals do not meet.\n"
         "tokens: real tokens of the rows, padding not counted. Over them, runs of different batch sizes compare.\n"
+        "row by row: the tuned models on the test rows that both answered, paired; p says how often chance alone parts "
+        "them so far.\n"
         "peak allocated: most memory that tensors took at once, as measured."
     )
     DEFAULT_CSS = """
@@ -66,16 +73,17 @@ class ComparePage(Page[None]):
     ComparePage.-wide #differences { display: block; }
     """
 
-    def __init__(self, left: RunDir, right: RunDir) -> None:
+    def __init__(self, runs: Sequence[RunDir]) -> None:
         super().__init__()
-        self.sides = [Side(left), Side(right)]
+        self.sides = [Side(run) for run in runs]
+        self._answers = AnswerBook()
         self.view = ChartView()
         self.by: Literal["steps", "tokens"] = "steps"
         self._is_reading = False
         self._curves: dict[Path, tuple[tuple[int, int, int], Curve]] = {}
 
     def compose(self) -> ComposeResult:
-        yield Crumbs("finetui", "runs", f"{self.sides[0].name} | {self.sides[1].name}")
+        yield Crumbs("finetui", "runs", self._title)
         yield LineView(id="chart")
         with Horizontal(id="below"):
             yield Pages(self._told, id="told")
@@ -95,6 +103,10 @@ class ComparePage(Page[None]):
     @property
     def glyphs(self) -> Glyphs:
         return getattr(self.app, "glyphs", UNICODE)
+
+    @property
+    def _title(self) -> str:
+        return " | ".join(side.name for side in self.sides) if len(self.sides) < 4 else f"{len(self.sides)} runs"
 
     def _tick(self) -> None:
         if self.is_current and not self._is_reading:
@@ -117,10 +129,11 @@ class ComparePage(Page[None]):
             pages.make_anew()
 
     def _chart(self, width: int, height: int) -> list[Line]:
-        curves = [self._curve(side) for side in self.sides]
+        room = max(min(MAX_CURVES, height - LEAST_HEIGHT - 1), 1)
+        curves = [self._curve(side) for side in self.sides[:room]]
         if not any(curve.steps for curve in curves):
             waiting = min(side.loading for side in self.sides) < 1.0
-            told = "reading the runs" if waiting else "Neither run has trained a step yet: there is no curve to draw."
+            told = "reading the runs" if waiting else "No run has trained a step yet: there is no curve to draw."
             return [line(""), line("  ", (told, "dim"))]
         return compare_lines(curves, self.view, width, height, self.glyphs, by=self.by)
 
@@ -135,16 +148,16 @@ class ComparePage(Page[None]):
 
     def _told(self, width: int) -> list[Line]:
         """Below the chart: the facts, and under them the differences where there is no room beside."""
-        left, right = self.sides
-        told = [line(("What came of them", "title")), *facts_lines(left, right, width - 1, self.glyphs)]
+        told = [line(("What came of them", "title")), *facts_lines(self.sides, width - 1, self.glyphs)]
+        if pairings := self._answers.pairings([side.run for side in self.sides]):
+            told += [line(""), line(("Row by row", "title")), *pairing_lines(pairings, width - 1)]
         if self.size.width < WIDE:
             told += [line(""), *self._differences(width)]
         return told
 
     def _differences(self, width: int) -> list[Line]:
         title = line(("What was asked differently", "title"))
-        left, right = self.sides
-        return [title, *difference_lines(left, right, width - 1, self.glyphs)]
+        return [title, *difference_lines(self.sides, width - 1, self.glyphs)]
 
     def action_by(self) -> None:
         self.by = "tokens" if self.by == "steps" else "steps"
@@ -158,14 +171,14 @@ class ComparePage(Page[None]):
         self._show()
 
     def action_swap(self) -> None:
-        self.sides.reverse()
-        self.query_one(Crumbs).at("finetui", "runs", f"{self.sides[0].name} | {self.sides[1].name}")
+        self.sides = [*self.sides[1:], self.sides[0]]
+        self.query_one(Crumbs).at("finetui", "runs", self._title)
         self._show()
 
     def action_leave(self) -> None:
         self.app.exit(0)
 
 
-def run_compare(left: RunDir, right: RunDir, looks: Looks) -> int:
-    """Show two runs side by side until the person leaves."""
-    return show(lambda: ComparePage(left, right), looks)
+def run_compare(runs: Sequence[RunDir], looks: Looks) -> int:
+    """Show runs side by side until the person leaves."""
+    return show(lambda: ComparePage(runs), looks)

@@ -1,6 +1,6 @@
-"""From a prospect to a run that goes on by itself: the one way in which every front end starts one.
+"""From a prospect to a run that goes on by itself: the one way in which everybody starts one.
 
-Not here: what is started (`tui_app/recipe_source`, `tui_app/steps`), and watching it (`tui_app/runs/following`).
+Not here: what is started (a recipe's source, a draft, an entry of the queue), and watching it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from engine.launcher import launch
 from engine.liveness import liveness
 from engine.replaying import differences, expectations
 from engine.run_dir import RunDir, list_runs, write_atomic
-from engine.starting import Prospect, create_run
+from engine.starting import Prospect, create_run, refuse_unready
 
 
 def begin(
@@ -33,8 +33,22 @@ def begin(
     `earlier` is the run that is repeated: what differs from it is told, and rows or a model that changed are refused
     later. `visible_cards` is CUDA_VISIBLE_DEVICES for the run, None for that of this process. Raises FinetuiError.
     """
-    if found.missing_rows:
-        raise found.missing_rows
+    run = make(found, name=name, tell=tell, earlier=earlier, allow_changes=allow_changes)
+    _tell_of_others(run, tell)
+    set_going(run, visible_cards=visible_cards)
+    return run
+
+
+def make(
+    found: Prospect,
+    *,
+    name: str,
+    tell: Callable[[str], None],
+    earlier: RunDir | None = None,
+    allow_changes: bool = False,
+) -> RunDir:
+    """The run's folder with all that its supervisor needs; nothing is started. Raises FinetuiError."""
+    refuse_unready(found)
     if earlier is not None:
         for difference in differences(earlier, found):
             tell(f"differs from {earlier.name}: {difference}")
@@ -42,12 +56,15 @@ def begin(
     if earlier is not None:
         expected = expectations(earlier, found.recipe, allow_changes=allow_changes)
         write_atomic(run.path / "expected.json", json.dumps(expected, indent=1))
-    _tell_of_others(run, tell)
+    return run
+
+
+def set_going(run: RunDir, *, visible_cards: str | None = None) -> None:
+    """Start the supervisor of a run that was made. Raises as `launch` does."""
     with _cards(visible_cards):
         supervisor = launch(run).process
     # Somebody has to wait for a child that ends while this process goes on, as a screen does: else it stays a zombie.
     threading.Thread(target=supervisor.wait, name=f"end of {run.name}", daemon=True).start()
-    return run
 
 
 @contextlib.contextmanager

@@ -1,0 +1,1 @@
+"""Runs that wait for each other: the entries, and the process that starts one after another."""
