@@ -20,7 +20,7 @@ from pathlib import Path
 from engine.environment import silence_telemetry
 from engine.errors import FinetuiError, RunDirError
 from engine.run_dir import finetui_home
-from tui_app.help_page import HelpPage
+from tui_app.help_page import HEADING, HelpPage
 from tui_app.result_commands import COMMANDS as RESULT_COMMANDS
 from tui_app.screen_options import add_looks
 
@@ -45,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="finetui",
         usage="finetui [-h] [--version] COMMAND ...",
-        description="From a model and some rows to a tuned model, in a run that outlives your terminal.",
+        description="From a model and some rows to a tuned model. Every command has its --help.",
         epilog=EPILOG,
         formatter_class=HelpPage,
         add_help=False,
@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     # Both stand in the usage line: with a section of their own the page would not fit 24 lines.
     parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
     parser.add_argument("--version", action=_Version, nargs=0, help=argparse.SUPPRESS)
-    commands = parser.add_subparsers(dest="command", title="commands, each with --help", prog="finetui")
+    commands = parser.add_subparsers(dest="command", title=HEADING.rstrip(":"), prog="finetui")
     _starting(commands)
     _looking(commands)
     _steering(commands)

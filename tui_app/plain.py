@@ -7,21 +7,24 @@ here: waiting for events (`tui_app/runs/following`).
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import singledispatch
+from typing import TYPE_CHECKING
 
 from engine import events as ev
 from engine.run_state import RunState
 from engine.units import format_bytes, format_seconds
+from tui_app.result_table import one_line as one_line
+from tui_app.result_table import result_table as result_table
+from tui_app.result_table import share as _share
+
+if TYPE_CHECKING:
+    from engine.findings import Finding
 
 
 def printable(text: str) -> str:
     """The text with control characters made visible, line breaks kept."""
     return "".join(c if c == "\n" or c.isprintable() else repr(c)[1:-1] for c in text)
-
-
-def one_line(text: str) -> str:
-    """`printable`, for a name or a title: a line break in it would pass for a line of ours."""
-    return printable(text.replace("\n", "\\n"))
 
 
 def lines(stamped: ev.Stamped, state: RunState) -> list[str]:
@@ -255,33 +258,6 @@ def ending(state: RunState, folder: str, log: str, program: str = "finetui") -> 
             return died(state, log)
 
 
-def result_table(state: RunState) -> list[str]:
-    """Exact match per group and variant, the groups in one order, all rows with their 95 % interval."""
-    if not state.scores:
-        return []
-    groups = {name: total for score in state.scores for name, total, _ in score.groups}
-    width = max([len("never seen in training"), *(len(one_line(name)) for name in groups)])
-    titles = [one_line(score.title) for score in state.scores]
-    columns = [max(14, len(title)) for title in titles]
-
-    def row(name: str, cells: list[str], rows: str) -> str:
-        body = "  ".join(cell.rjust(column) for cell, column in zip(cells, columns, strict=True))
-        return f"{one_line(name):<{width}}  {rows:>5}  {body}"
-
-    table = ["", row("exact match", titles, "rows")]
-    for name in sorted(groups, key=lambda name: -groups[name]):
-        per_variant = [{group: (hit, total) for group, total, hit in score.groups} for score in state.scores]
-        table.append(row(name, [_share(*found.get(name, (0, 0))) for found in per_variant], str(groups[name])))
-    first = state.scores[0]
-    table.append(row("all", [_share(s.num_correct, s.num_rows) for s in state.scores], str(first.num_rows)))
-    table.append(row("  95 % interval", [f"{s.low:.1%}-{s.high:.1%}" for s in state.scores], ""))
-    if 0 < first.unseen_rows < first.num_rows:
-        unseen = [_share(score.unseen_correct, score.unseen_rows) for score in state.scores]
-        table.append(row("never seen in training", unseen, str(first.unseen_rows)))
-    others = [(name, [dict(score.scores).get(name, 0.0) for score in state.scores]) for name, _ in first.scores]
-    return table + [row(name, [f"{value:.3f}" for value in values], "") for name, values in others]
-
-
 def _saved(event: ev.RungTaken) -> str:
     """The predicted peaks before and after a rung, empty where nothing was predicted."""
     if event.before_bytes is None or event.after_bytes is None:
@@ -299,12 +275,16 @@ def next_steps(state: RunState, folder: str, seconds: float, program: str) -> li
         rungs = ", ".join(dict.fromkeys(state.settled.rungs))
         told.append(f"Memory was short, so the ladder took {rungs}. The recipe that starts there:")
         told.append(f"  {folder}/{state.settled.path}")
-    return [
-        *told,
-        "Next:",
-        f"  {program} status {state.run}           how it went, in one screen",
-        f"  {program} replay {state.run}           the same again, from the same rows and seed",
-    ]
+    told += [f"Made: {folder}/{one_line(each.path)}, {format_bytes(each.num_bytes)}" for each in state.artifacts]
+    actions = (
+        (f"attach {state.run}", "the result on the screen, row by row"),
+        (f"export {state.run} --to gguf", "merged, GGUF, Ollama, notebook, hub"),
+        (f"report {state.run}", "all of it on one page"),
+        (f"status {state.run}", "how it went, in one screen"),
+        (f"replay {state.run}", "the same again, from the same rows and seed"),
+    )
+    width = max(len(command) for command, _ in actions)
+    return [*told, "Next:", *(f"  {program} {command:<{width}}  {what}" for command, what in actions)]
 
 
 def standing(state: RunState, alive: str) -> str:
@@ -314,8 +294,8 @@ def standing(state: RunState, alive: str) -> str:
     return "died" if alive == "dead" else alive
 
 
-def status_lines(state: RunState, alive: str, folder: str) -> list[str]:
-    """A run on one screen."""
+def status_lines(state: RunState, alive: str, folder: str, found: Sequence[Finding] = ()) -> list[str]:
+    """A run on one screen; `found` is what stands out in its record."""
     phase = state.phase if state.is_over or alive != "dead" else "died"
     told = [f"{state.run}: {phase}" + (f" ({alive})" if alive.startswith("unknown") else "")]
     told.append(f"  recipe      {one_line(state.recipe)}")
@@ -332,13 +312,50 @@ def status_lines(state: RunState, alive: str, folder: str) -> list[str]:
     told += _memory_status(state)
     told += [f"  rung        {rung.rung}{_saved(rung)}: {rung.cost}; {rung.kept}" for rung in state.rungs]
     told += [f"  warning     {warning}" for warning in state.warnings[-3:]]
-    told += [f"  {s.title:<28} {_share(s.num_correct, s.num_rows)} of {s.num_rows} rows exact" for s in state.scores]
+    told += _asked_status(state, alive) + _score_status(state) + _artifact_status(state)
+    told += [f"  {each.severity:<11} {one_line(each.text)}" for each in found]
     if isinstance(state.final, ev.RunFailed):
         told += [f"  {part}" for part in (state.final.happened, state.final.means, state.final.remedy) if part]
     if phase in ("died", "stopped", "failed"):
         told.append(f"  go on       finetui resume {state.run}")
     told.append(f"  folder      {folder}")
     return [printable(line) for line in told]
+
+
+def _asked_status(state: RunState, alive: str) -> list[str]:
+    """What is being done of what was asked for later, or why the last of it was not done."""
+    if state.request is not None and not state.is_over and alive != "dead":
+        now = state.exporting.doing if state.exporting else ""
+        if (progress := state.progress) is not None:
+            now = f"{progress.variant}: {progress.num_done} of {progress.num_rows} answers"
+        return [f"  now         {one_line(state.request.title)}" + (f" ({one_line(now)})" if now else "")]
+    newest, fault = state.newest_request, state.request_faults[-1] if state.request_faults else None
+    if fault is None or (newest is not None and newest.number != fault.number):
+        return []
+    told = [part for part in (fault.happened, fault.means, fault.remedy) if part]
+    return [f"  not done    {one_line(newest.title)}" if newest else "  not done", *(f"    {part}" for part in told)]
+
+
+def _score_status(state: RunState) -> list[str]:
+    """A line for each variant: exact answers with their 95 % interval."""
+    width = max([26, *(len(one_line(score.title)) for score in state.scores)])
+    told = []
+    for score in state.scores:
+        rows = "" if score.dataset == "test" else f", rows {one_line(score.dataset)}"
+        share = f"{_share(score.num_correct, score.num_rows):>6} of {score.num_rows} rows exact"
+        told.append(f"  {one_line(score.title):<{width}} {share} ({score.low:.1%} to {score.high:.1%}){rows}")
+    return told
+
+
+def _artifact_status(state: RunState) -> list[str]:
+    """A line for each artifact: size, type, agreement with the tuned model, and where it lies."""
+    told = []
+    for each in state.artifacts:
+        facts = [format_bytes(each.num_bytes)]
+        facts += [one_line(each.file_type)] if each.file_type and each.file_type not in each.artifact else []
+        facts += [] if each.agreement is None else [f"{each.agreement:.1%} as the tuned model"]
+        told.append(f"  {one_line(each.artifact):<11} {', '.join(facts)}: {one_line(each.path)}")
+    return told
 
 
 def _memory_status(state: RunState) -> list[str]:
@@ -359,7 +376,3 @@ def _memory_status(state: RunState) -> list[str]:
 def ago(then: float | None) -> str:
     """How long ago, in words."""
     return "never" if then is None else f"{format_seconds(max(0.0, time.time() - then))} ago"
-
-
-def _share(hits: int, total: int) -> str:
-    return f"{hits / total:.1%}" if total else "-"

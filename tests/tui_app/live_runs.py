@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from engine.event_log import EventWriter, encode, read_events
 from engine.events import FINAL_EVENTS, Event, Stamped, StepLogged
-from engine.liveness import announce
+from engine.liveness import ProcessIdentity, announce
 from engine.run_dir import RunDir, finetui_home
 
 RECORDED = Path(__file__).parents[1] / "recorded" / "runs"
@@ -35,6 +36,13 @@ def running_run(*, until: Callable[[Stamped], bool] | None = None, called: str =
     rewrite(run, [each for each in kept if not isinstance(each.event, FINAL_EVENTS)])
     announce(run)
     return run
+
+
+def let_die(run: RunDir) -> None:
+    """Have the run's process be gone, as after a kill."""
+    identity = ProcessIdentity.read(run.supervisor)
+    assert identity is not None
+    replace(identity, start_time=0).write(run.supervisor)
 
 
 def rewrite(run: RunDir, events: list[Stamped]) -> None:

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 
+from engine.beginning import begin
 from engine.errors import RecipeError, RunDirError
 from engine.events import RunFinished
 from engine.hardware import Hardware, emulate, read_hardware
@@ -18,7 +19,6 @@ from tui_app.commands.watching import state_of
 from tui_app.display import live_looks
 from tui_app.recipe_source import source_of
 from tui_app.runs.following import num_starts_of, watch
-from tui_app.runs.starting import begin
 
 
 def rehearsed(card: str) -> tuple[Hardware, list[str]]:

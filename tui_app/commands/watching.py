@@ -15,6 +15,7 @@ from tui_app.plain import ago, printable, standing, status_lines
 from tui_app.runs.following import Follower, watch
 
 if TYPE_CHECKING:
+    from engine.findings import Finding
     from tui_app.looks import Looks
 
 
@@ -58,13 +59,26 @@ def runs(options: argparse.Namespace) -> int:
 
 def status(options: argparse.Namespace) -> int:
     run = chosen_run(options)
-    state, alive = state_of(run), liveness(run)
+    alive = liveness(run)  # looked at first: what a dead process wrote is then read below
+    state, found = studied(run)
     if options.json:
+        told = [dataclasses.asdict(each) for each in found]
         values = dataclasses.asdict(state) | {"phase": standing(state, alive), "liveness": alive, "path": str(run.path)}
-        print(json.dumps(values))
+        print(json.dumps(values | {"findings": told}))
         return 0
-    print("\n".join(status_lines(state, alive, str(run.path))))
+    print("\n".join(status_lines(state, alive, str(run.path), found)))
     return 0
+
+
+def studied(run: RunDir) -> tuple[RunState, list[Finding]]:
+    """How a run stands, and what stands out in its record."""
+    from engine.findings import findings
+    from engine.run_trace import RunTrace
+
+    follower, trace = Follower.of(run), RunTrace()
+    for stamped, _ in follower.catch_up():
+        trace.add(stamped)
+    return follower.state, findings(follower.state, trace)
 
 
 def attach(options: argparse.Namespace) -> int:

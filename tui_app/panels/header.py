@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from tui_app.drawing import Line, fit, line, literal, spread, width_of
 from tui_app.meters import bar, clipped, short_seconds
-from tui_app.runs.phases import is_over, phase_of
+from tui_app.runs.phases import LATE_PHASES, is_over, phase_of, work_of
 from tui_app.runs.view import RunView
 
 MIN_BAR, MAX_BAR = 8, 60
@@ -36,16 +36,14 @@ class Header:
         return clipped([first, line(" ", (second, "dim"))], width, height, view.glyphs)
 
     def _first(self, view: RunView, width: int) -> Line:
-        state, phase = view.state, phase_of(view)
+        phase = phase_of(view)
         name = fit(literal(view.name), max(width // 3, 8), ellipsis=view.glyphs.ellipsis)
         left = line(" ", (name, "title"), "  ", (f"{phase.glyph} {phase.word}", phase.role))
-        if state.max_steps:
-            left = (*left, *line(f"  {state.step}/{state.max_steps}"))
         right = line((self._host(view, width), "dim"), " ")
-        eta = eta_of(view)
+        counted, share, eta = self._progress(view)
+        left = (*left, *line(f"  {counted}" if counted else ""))
         tail = line("  ETA ", (short_seconds(eta), "strong")) if eta is not None else ()
-        if state.max_steps:
-            share = state.step / state.max_steps
+        if share is not None:
             percent = line(f" {share:.0%}")
             room = width - width_of(left) - width_of(right) - width_of(tail) - width_of(percent) - 3
             if room >= MIN_BAR:
@@ -53,6 +51,18 @@ class Header:
         if width_of(left) + width_of(tail) + width_of(right) >= width:
             right = ()
         return spread((*left, *tail), right, width, ellipsis=view.glyphs.ellipsis)
+
+    def _progress(self, view: RunView) -> tuple[str, float | None, float | None]:
+        """(counted in words, share done, seconds left): of the steps, or of what is scored or exported now."""
+        state = view.state
+        if not is_over(view) and (state.phase in LATE_PHASES or state.finished is not None):
+            work = work_of(view)
+            if work is None or not work.num_total:
+                return "", None, None
+            return f"{work.num_done}/{work.num_total}", work.share, work.eta_seconds
+        if not state.max_steps:
+            return "", None, None
+        return f"{state.step}/{state.max_steps}", state.step / state.max_steps, eta_of(view)
 
     def _host(self, view: RunView, width: int) -> str:
         mode = "read-only" if view.is_readonly else ""

@@ -26,7 +26,7 @@ from tui_app.chart.window import Window
 from tui_app.drawing import Line, Span, fit, line, width_of, wrap
 from tui_app.meters import clipped
 from tui_app.panels.failure import failure
-from tui_app.runs.phases import doing
+from tui_app.runs.phases import LATE_PHASES, doing, is_over
 from tui_app.runs.view import RunView
 
 LEAST_PANEL_WIDTH, LEAST_PANEL_HEIGHT = max(LEAST_WIDTH, 20), LEAST_HEIGHT + 1
@@ -45,6 +45,8 @@ class LossPanel:
 
     def __init__(self) -> None:
         self.chart = ChartView()
+        self.note = ""
+        """Said beside the title: that these are no figures of the moment."""
         self._trace: RunTrace | None = None
         self._num_repeated_steps = 0
         self._series = Series()
@@ -61,6 +63,8 @@ class LossPanel:
             told = f"Loss needs {LEAST_PANEL_WIDTH}x{LEAST_PANEL_HEIGHT} cells"
             return [line((fit(told, width, ellipsis=view.glyphs.ellipsis), "dim"))][: max(height, 0)]
         self._follow(view.trace)
+        is_late = not is_over(view) and (view.state.phase in LATE_PHASES or view.state.finished is not None)
+        self.note = "of the training, which is over" if is_late and len(view.trace) else ""
         if not len(view.trace):
             if isinstance(view.state.final, RunFailed):
                 return clipped(failure(view.state.final, width, view), width, height, view.glyphs)
@@ -176,7 +180,7 @@ def _waiting_text(view: RunView) -> str:
 def _nothing_text(view: RunView, chart: ChartView) -> str:
     """What is shown where steps are there, but nothing of them can be drawn."""
     if chart.evals_only:
-        return _first_eval_text(view).capitalize() + ". e shows all curves."
+        return _first_eval_text(view).capitalize() + ". o shows all curves."
     if any(math.isfinite(loss) for loss in view.trace.losses):
         return "No finite loss in these steps: 0 shows all."
     return (

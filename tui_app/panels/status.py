@@ -10,7 +10,7 @@ from typing import ClassVar
 from engine import events as ev
 from tui_app.drawing import Line, Role, line, literal
 from tui_app.meters import clipped, short_seconds
-from tui_app.runs.phases import doing, since
+from tui_app.runs.phases import doing, fault_now, since
 from tui_app.runs.view import RunView
 
 ANSWER_SECONDS = 15.0
@@ -32,7 +32,12 @@ def told(view: RunView, opened: str = "") -> list[tuple[str, Role]]:
         found.append((f"stopped; kept: {literal(state.final.kept)}   R resumes", "warn"))
     elif state.final is not None:
         where = "" if at_result else "   8 shows it, and what comes next"
+        if fault := fault_now(view):
+            what = literal(fault.happened).partition(": ")[0].rstrip(".")
+            found.append((f"{view.glyphs.warning} {what}{'' if at_result else '   8 tells why'}", "bad"))
         found.append((f"{view.glyphs.done} the result was checked{where}", "good"))
+    elif view.liveness == "dead" and state.finished is not None:
+        found.append((f"{view.glyphs.warning} its supervisor is gone; the trained result is kept   R goes on", "bad"))
     elif view.liveness == "dead":
         kept = f"the checkpoint of step {state.checkpoint.step} is kept" if state.checkpoint else "no checkpoint yet"
         found.append((f"{view.glyphs.warning} its supervisor is gone; {kept}   R resumes", "bad"))
@@ -59,6 +64,8 @@ def told(view: RunView, opened: str = "") -> list[tuple[str, Role]]:
 def _ordinary(view: RunView) -> tuple[str, Role]:
     """Nothing is wrong: what comes next."""
     state = view.state
+    if state.finished is not None:
+        return "the trained result is kept whatever comes of this", "dim"
     if view.eval_steps and state.max_steps and not state.evals:
         return f"no eval yet: at step {(state.step // view.eval_steps + 1) * view.eval_steps}", "dim"
     if state.checkpoint:

@@ -10,7 +10,7 @@ from typing import ClassVar
 from tui_app.drawing import Line, Role, line
 from tui_app.meters import clipped, labelled, short_bytes, short_seconds, sparkline
 from tui_app.panels.header import eta_of
-from tui_app.runs.phases import doing, is_over
+from tui_app.runs.phases import LATE_PHASES, doing, is_over, is_training
 from tui_app.runs.view import RunView
 
 NOTABLE_WAIT = 0.10
@@ -34,11 +34,18 @@ class Throughput:
     TITLE: ClassVar[str] = "Speed"
 
     def draw(self, view: RunView, width: int, height: int) -> list[Line]:
-        speed = view.trace.tokens_per_second()
+        speed = view.trace.tokens_per_second() if is_over(view) or is_training(view) else None
         machine = self._machine(view, is_strip=height == 1)
         if speed is None:
             waiting = doing(view) or ("no step was made" if is_over(view) else "no step yet")
-            rows = [line(" ", (f"no speed yet: {waiting}" if not is_over(view) else waiting, "dim"))]
+            is_late = view.state.phase in LATE_PHASES or view.state.finished is not None
+            if is_over(view):
+                told = waiting
+            elif is_late and len(view.trace):
+                told = "no steps are made any more"
+            else:
+                told = f"no speed yet: {waiting}"
+            rows = [line(" ", (told, "dim"))]
             return clipped([*rows, *self._indented(machine, width)], width, height, view.glyphs)
         head = line(" ", (f"{speed:,.0f} tok/s", "strong"), " ")
         if height == 1:

@@ -20,7 +20,7 @@ from tui_app.command_parser import CommandParser, ended_as_by_ctrl_c
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "eval": ("evaluate", "score base, tuned model and exports on the same rows"),
-    "report": ("report", "a run on one page, with its curves (md, html, svg, png)"),
+    "report": ("report", "a run on one page, with its curves (md, html)"),
     "export": ("export", "merged, gguf, ollama, notebook or hub, checked"),
     "chat": ("chat", "talk to the tuned model, and to its base beside it"),
     "compare": ("compare", "runs side by side: recipe, curves, scores, memory"),
@@ -48,8 +48,8 @@ def command_module(name: str) -> ResultCommand:
     return cast(ResultCommand, importlib.import_module(f"{__name__}.{COMMANDS[name][0]}"))
 
 
-def carry_out(name: str, words: Sequence[str]) -> int:
-    """Parse the words behind a command and do it; its exit code. Raises FinetuiError."""
+def parser_of(name: str) -> CommandParser:
+    """What a command takes."""
     module = command_module(name)
     parser = CommandParser(
         prog=f"finetui {name}",
@@ -58,6 +58,11 @@ def carry_out(name: str, words: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add(parser)
-    options = parser.parse_args(list(words))
+    return parser
+
+
+def carry_out(name: str, words: Sequence[str]) -> int:
+    """Parse the words behind a command and do it; its exit code. Raises FinetuiError."""
+    options = parser_of(name).parse_args(list(words))
     with ended_as_by_ctrl_c():
-        return int(module.run(options))
+        return int(command_module(name).run(options))

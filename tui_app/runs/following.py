@@ -27,6 +27,7 @@ from engine.liveness import liveness
 from engine.run_dir import RunDir, read_json
 from engine.run_state import RunState, fold
 from tui_app.plain import ending, lines, printable
+from tui_app.runs.progress_line import ProgressLine
 
 POLL_SECONDS = 0.2
 INTERRUPTED = 130
@@ -73,15 +74,18 @@ def watch_request(run: RunDir, number: int, *, as_json: bool, skip_starts: int) 
     0 once it is done, the code of its fault where it could not be done. Ctrl-C leaves it going on and says so.
     """
     follower = Follower.of(run)
-    num_starts = 0
+    num_starts, progress = 0, ProgressLine()
     try:
         for stamped, state in follower.follow():
             num_starts += isinstance(stamped.event, RunStarted)
             if num_starts > skip_starts:
+                progress.clear()
                 show(run, stamped, state, as_json=as_json)
+                progress.draw(state)
     except KeyboardInterrupt:
         print(f"\n{detached(run)}", file=sys.stderr)  # noqa: T201
         return INTERRUPTED, follower.state
+    progress.clear()
     state = follower.state
     fault = next((each for each in state.request_faults if each.number == number), None)
     return (fault.exit_code if fault else exit_code(state)), state

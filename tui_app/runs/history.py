@@ -14,7 +14,7 @@ from pathlib import Path
 
 from engine.errors import RunDirError
 from engine.event_log import decode
-from engine.events import RunFinished, Stamped, VariantScored
+from engine.events import ArtifactExported, RunFinished, Stamped, VariantScored
 from engine.liveness import liveness
 from engine.run_dir import RunDir, finetui_home
 from engine.run_state import RunState, fold_all
@@ -23,8 +23,8 @@ from tui_app.plain import standing
 
 HEAD_BYTES, TAIL_BYTES = 8 * 1024, 24 * 1024
 STEP = b'"event":"StepLogged"'
-SKIPPED = (b'"event":"DeviceSampled"', b'"event":"EvaluationProgressed"')
-LIVE_PHASES = ("waiting", "preparing", "training", "paused", "evaluating")
+SKIPPED = (b'"event":"DeviceSampled"', b'"event":"EvaluationProgressed"', b'"event":"ExportProgressed"')
+LIVE_PHASES = ("waiting", "preparing", "training", "paused", "evaluating", "exporting")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +49,10 @@ class RunRow:
     updated_at: float | None = None
     finished_seconds: float | None = None
     damage: str = ""
+    scores: tuple[VariantScored, ...] = ()
+    artifacts: tuple[ArtifactExported, ...] = ()
+    asked: str = ""
+    """What is being done of what was asked for after training."""
 
     @property
     def is_live(self) -> bool:
@@ -74,8 +78,9 @@ def row_of(run: RunDir) -> RunRow:
     if state.started_at is None and alive == "dead":
         why = "no event was ever written: the run was not started, or its files are gone"
         return RunRow(run=run, phase="damaged", damage=why, updated_at=_changed_at(run))
-    base = next((score for score in state.scores if score.variant != "tuned"), None)
-    tuned = next((score for score in state.scores if score.variant == "tuned"), None)
+    own = [score for score in state.scores if score.dataset == "test"]
+    base = next((score for score in own if score.variant.startswith("base")), None)
+    tuned = next((score for score in own if score.variant == "tuned"), None)
     peak = state.measured or state.probed
     return RunRow(
         run=run,
@@ -92,6 +97,9 @@ def row_of(run: RunDir) -> RunRow:
         started_at=state.started_at,
         updated_at=state.updated_at or _changed_at(run),
         finished_seconds=state.final.seconds if isinstance(state.final, RunFinished) else None,
+        scores=state.scores,
+        artifacts=state.artifacts,
+        asked=state.request.title if state.request and not state.is_over else "",
     )
 
 

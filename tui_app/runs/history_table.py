@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.events import VariantScored
 from engine.units import format_bytes, format_seconds
 from tui_app.drawing import Line, Role, Span, fit, fit_line, line, literal, padded, spread, width_of, wrap
 from tui_app.glyphs import UNICODE, Glyphs
@@ -182,6 +183,13 @@ def detail_lines(row: RunRow, width: int, now: float, *, is_long: bool, glyphs: 
         ("state", f"{state_text(row, glyphs)}, last event {since}, took {took(row, now)}, host {literal(row.host)}"),
         ("result", ", ".join(results)),
     ]
+    if row.asked:
+        facts.append(("now", literal(row.asked)))
+    if len(row.scores) > 2:
+        facts.append(("scored", ", ".join(_scored(score) for score in row.scores)))
+    if row.artifacts:
+        made = (f"{literal(each.artifact)} {format_bytes(each.num_bytes)}" for each in row.artifacts)
+        facts.append(("exported", ", ".join(made)))
     if row.damage:
         facts = [("damaged", literal(row.damage)), ("folder", literal(str(row.run.path)))]
     told_lines: list[Line] = []
@@ -190,6 +198,12 @@ def detail_lines(row: RunRow, width: int, now: float, *, is_long: bool, glyphs: 
         told_lines.append((*line((f" {name:<9} ", "dim")), *first))
         told_lines += [(*line(" " * 11), *each) for each in rest]
     return told_lines
+
+
+def _scored(score: VariantScored) -> str:
+    where = "" if score.dataset == "test" else f" on {literal(score.dataset)}"
+    value = share(score.num_correct / score.num_rows if score.num_rows else None)
+    return f"{literal(score.title)}{where} {value} ({score.low:.0%} to {score.high:.0%})"
 
 
 def summary_line(num_runs: int, num_live: int, words: str, num_shown: int, sort: str, width: int) -> Line:

@@ -8,9 +8,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from engine import events as ev
+from engine.run_state import RunState
 from tui_app.drawing import Role, literal
 from tui_app.meters import short_seconds
 from tui_app.runs.view import RunView
+
+LATE_PHASES = ("evaluating", "exporting")
+"""Those in which no step is made any more."""
 
 
 class Phase(NamedTuple):
@@ -34,6 +38,8 @@ def phase_of(view: RunView) -> Phase:
         return Phase("PAUSING", glyphs.running, "warn")
     if state.phase == "training" and state.last_step is None:
         return Phase("LOADING", glyphs.running, "accent")
+    if state.phase == "preparing" and state.finished is not None:
+        return Phase("STARTING", glyphs.running, "accent")
     known: dict[str, Phase] = {
         "waiting": Phase("STARTING", glyphs.running, "accent"),
         "preparing": Phase("PREPARING", glyphs.running, "accent"),
@@ -53,6 +59,17 @@ def is_over(view: RunView) -> bool:
     return view.state.is_over or view.liveness == "dead"
 
 
+def fault_now(view: RunView) -> ev.RequestFailed | None:
+    """Why what was asked for last could not be done; None once something else was asked for."""
+    faults, newest = view.state.request_faults, view.state.newest_request
+    return faults[-1] if faults and (newest is None or faults[-1].number == newest.number) else None
+
+
+def is_training(view: RunView) -> bool:
+    """Whether figures of steps are those of this moment."""
+    return not is_over(view) and view.state.phase in ("training", "paused")
+
+
 def since(view: RunView, *kinds: type[ev.Event]) -> float | None:
     """Seconds since the newest event of these kinds; None where there is none."""
     for stamped in reversed(view.trace.recent):
@@ -70,25 +87,93 @@ def doing(view: RunView) -> str:
         return "the supervisor is starting"
     if state.phase == "preparing":
         return _preparing(view)
-    if state.phase == "evaluating":
-        if state.progress is None:
-            return f"the model is being loaded to be scored{_for(since(view, ev.StageStarted))}"
-        done = f"{state.progress.num_done} of {state.progress.num_rows}"
-        return f"scoring {literal(state.progress.variant)}: {done} answers"
-    if state.phase == "exporting":
-        return _exporting(view)
+    if state.phase in LATE_PHASES:
+        return _late(view)
     return _before_steps(view)
 
 
-def _exporting(view: RunView) -> str:
-    progress = view.state.exporting
-    if progress is None:
-        return f"the export is being started{_for(since(view, ev.StageStarted))}"
-    done = f": {progress.num_done} of {progress.num_total}" if progress.num_total else ""
-    return f"{literal(progress.artifact)}: {literal(progress.doing)}{done}"
+class Work(NamedTuple):
+    """Long work that is being done: on what, and how much of it; `num_total` 0 where nobody knows.
+
+    `eta_seconds` is None until the pace is known.
+    """
+
+    what: str
+    num_done: int
+    num_total: int
+    eta_seconds: float | None = None
+
+    @property
+    def share(self) -> float | None:
+        return self.num_done / self.num_total if self.num_total else None
+
+
+def work_of(view: RunView) -> Work | None:
+    """What is being scored or exported now; None while nothing is known of it, and in every other phase."""
+    state = view.state
+    if is_over(view) or state.phase not in LATE_PHASES:
+        return None
+    if state.progress is not None and state.phase == "evaluating":
+        told = state.progress
+        paces = [
+            (stamped.time, stamped.event.num_done)
+            for stamped in view.trace.recent
+            if isinstance(stamped.event, ev.EvaluationProgressed) and stamped.event.variant == told.variant
+        ]
+        what = f"scoring {title_of(state, told.variant)}"
+        return Work(what, told.num_done, told.num_rows, _eta(view, paces, told.num_rows))
+    if state.exporting is not None:
+        now = state.exporting
+        paces = [
+            (stamped.time, stamped.event.num_done)
+            for stamped in view.trace.recent
+            if isinstance(stamped.event, ev.ExportProgressed)
+            and (stamped.event.artifact, stamped.event.doing) == (now.artifact, now.doing)
+        ]
+        what = f"{literal(now.artifact)}: {literal(now.doing)}"
+        return Work(what, now.num_done, now.num_total, _eta(view, paces, now.num_total))
+    return None
+
+
+def title_of(state: RunState, variant: str) -> str:
+    """What a variant is called in the table; its name until it is there."""
+    known = next((score.title for score in state.scores if score.variant == variant), variant)
+    return literal(known.replace("_", " ") if known == variant else known)
+
+
+def _eta(view: RunView, paces: list[tuple[float, int]], num_total: int) -> float | None:
+    """Seconds left at the pace of the stretch that is still going on; what was done before it was done earlier."""
+    stretch: list[tuple[float, int]] = []
+    for moment, done in paces:
+        if stretch and done < stretch[-1][1]:
+            stretch.clear()
+        stretch.append((moment, done))
+    if len(stretch) < 2 or not num_total:
+        return None
+    (begun, first), (told_at, newest) = stretch[0], stretch[-1]
+    if newest <= first or told_at <= begun:
+        return None
+    left = (num_total - newest) * (told_at - begun) / (newest - first)
+    return max(left - max(view.now - told_at, 0.0), 0.0)
+
+
+def _late(view: RunView) -> str:
+    """What is being scored or exported, how much of it, and for how long still."""
+    work = work_of(view)
+    if work is None:
+        waited = _for(since(view, ev.StageStarted))
+        if view.state.phase == "exporting":
+            return f"the export is being started{waited}"
+        return f"the model is being loaded to be scored{waited}"
+    unit = " answers" if view.state.phase == "evaluating" else ""
+    done = f": {work.num_done} of {work.num_total}{unit}" if work.num_total else ""
+    eta = f", about {short_seconds(work.eta_seconds)} left" if work.eta_seconds is not None else ""
+    return f"{work.what}{done}{eta}"
 
 
 def _preparing(view: RunView) -> str:
+    if view.state.finished is not None:
+        return f"what was asked for is being started{_for(since(view, ev.RunStarted))}"
     if view.state.model is None:
         return f"the model is being looked for and prepared{_for(since(view, ev.StageStarted))}"
     if view.state.data is None:

@@ -24,12 +24,12 @@ from tui_app.panels import Panel, all_panels
 from tui_app.panels.log import Log
 from tui_app.panels.loss import LossPanel
 from tui_app.panels.status import Status
-from tui_app.runs.phases import is_over
+from tui_app.runs.phases import LATE_PHASES, is_over
 from tui_app.runs.view import RunView
 from tui_app.runs.watch import RunWatch
 from tui_app.screens.live_keys import GLOSSARY, KEYS, PANELS
 from tui_app.screens.live_places import CSS, LOG_STRIP_FROM, mode_of, tabs_line
-from tui_app.screens.live_steering import SteeringPage
+from tui_app.screens.results import ResultPage
 from tui_app.screens.showing import show
 from tui_app.scrolling import Scroll
 from tui_app.widgets.footer import KeyFooter
@@ -45,7 +45,7 @@ READ_AT_LENGTH = ("log", "events", "plan", "result")
 """Panels that the log's strip makes room for."""
 
 
-class LiveScreen(SteeringPage):
+class LiveScreen(ResultPage):
     """`is_readonly`: nothing can be changed from here. `viewer` may be given by who has read the run already."""
 
     KEYS: ClassVar = KEYS
@@ -184,11 +184,19 @@ class LiveScreen(SteeringPage):
         self.query_one(KeyFooter).offer(self._footer(), self.refused())
 
     def _footer(self) -> list[Key]:
-        """The six keys that matter now: with the run over, R takes the place of what steers."""
-        if not is_over(self.view):
+        """The six keys that matter now: with the run over, what can be made of it takes the place of what steers."""
+        view = self.view
+        if not is_over(view):
             labels = {"pause": "continue"} if self.viewer.is_pausing else {}
-            return [replace(key, label=labels.get(key.action, key.label)) for key in KEYS]
-        wanted = {"resume", "new", "history", "detach", "zoom"} - set(self.refused())
+            shown = [replace(key, label=labels.get(key.action, key.label)) for key in KEYS]
+            if view.state.phase in LATE_PHASES or view.state.finished is not None:
+                late = ("detach", "stop", "examples", "zoom")
+                return [replace(key, footer=key.action in late) for key in shown]
+            return shown
+        if view.state.finished is not None and view.state.phase == "finished":
+            wanted = {"examples", "export", "evaluate", "report", "chat", "detach"}
+        else:
+            wanted = {"resume", "new", "history", "detach", "zoom"} - set(self.refused())
         labels = {"detach": "leave"}
         return [
             replace(key, footer=True, label=labels.get(key.action, key.label)) for key in KEYS if key.action in wanted
@@ -204,6 +212,10 @@ class LiveScreen(SteeringPage):
         self.paint()
 
     # Looking
+
+    def show_result(self) -> None:
+        self.active, self._is_chosen = "result", True
+        self._changed()
 
     def action_panel(self, number: int) -> None:
         self.active, self._is_chosen = PANELS[number - 1], True

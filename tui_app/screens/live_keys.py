@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from tui_app.chart import CHART_KEYS
 from tui_app.keys import Key
+from tui_app.runs.later import LATER
 
 SHOWN = {
     "loss": "The loss: every step, its average, the eval losses, and what happened when.",
@@ -16,7 +17,7 @@ SHOWN = {
     "log": "Steps, events, and what the worker wrote.",
     "events": "What happened, without the steps.",
     "plan": "Every value of the plan with its reason.",
-    "result": "Base against tuned, where the result lies, and what to do next.",
+    "result": "Every variant's scores, what was made of the result and where it lies, and what to do next.",
 }
 PANELS = tuple(SHOWN)
 """In the order of their digits."""
@@ -54,7 +55,11 @@ MOVING = (
     Key("h", "history", "history", "Every run so far."),
 )
 CHART = tuple(Key(key.keys, f"chart('{key.action}')", key.label, key.help, shown=key.shown) for key in CHART_KEYS)
-KEYS = (*STEERING, *MOVING, *CHART)
+RESULT = tuple(
+    Key(each.key, each.action, each.label, each.help, steers=each.action in ("export", "evaluate", "report"))
+    for each in LATER
+)
+KEYS = (*STEERING, *MOVING, *RESULT, *CHART)
 
 GLOSSARY = "\n".join(
     (
@@ -87,5 +92,17 @@ GLOSSARY = "\n".join(
         "tok/s: real tokens a second; padding does not count.",
         "data wait: share of the time in which the device waits for rows.",
         "95 % interval: where the score would probably lie if far more rows were asked.",
+        (
+            "sign test: how often chance alone parts better from worse rows like this. Below 0.05 a difference is "
+            "called one."
+        ),
+        (
+            "perplexity: how surprised a variant is by the expected answers; 1 is not at all. stops: share of answers "
+            "that ended by themselves. length: tokens of an answer."
+        ),
+        (
+            "merged: base and adapter in one model folder. GGUF: one file for llama.cpp and Ollama, rounded to the "
+            "type in its name. agreement: rows that an artifact answers exactly as the tuned model does."
+        ),
     )
 )

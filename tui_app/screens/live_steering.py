@@ -9,7 +9,7 @@ from textual import work
 
 from engine.errors import FinetuiError
 from engine.launcher import Launched, launch
-from tui_app.runs.phases import is_over, phase_of
+from tui_app.runs.phases import LATE_PHASES, is_over, phase_of
 from tui_app.runs.view import RunView
 from tui_app.runs.watch import RunWatch
 from tui_app.screens.dialog import Confirm
@@ -20,6 +20,8 @@ from tui_app.screens.page import Page
 STOP_TEXT = """A checkpoint of the present step is written first, so nothing is lost; R goes on from it later.
 To leave the run alone and only close this view, press q instead.
 A second S ends the run at once, without that checkpoint."""
+STOP_LATE_TEXT = """What is being scored or made right now is given up. Answers so far, artifacts that are in place
+and the trained result stay. To leave it going on and only close this view, press q instead."""
 
 
 class SteeringPage(Page[None]):
@@ -89,7 +91,8 @@ class SteeringPage(Page[None]):
         if self.viewer.is_stopping:
             self._send("stop")
             return
-        question = Confirm(f"Stop {self.viewer.run.name}?", STOP_TEXT, yes="Stop the run", no="Let it go on")
+        text = STOP_LATE_TEXT if self.view.state.phase in LATE_PHASES else STOP_TEXT
+        question = Confirm(f"Stop {self.viewer.run.name}?", text, yes="Stop the run", no="Let it go on")
         self.app.push_screen(question, self._stop_if)
 
     def _stop_if(self, is_wanted: bool | None) -> None:

@@ -47,13 +47,16 @@ KEYS = (
         shown="Enter", footer=True),
     Key("slash", "filter", "filter", "Show runs with these words in name, recipe, state or host, for example: failed.",
         shown="/", footer=True, opens_field=True),
-    Key("c", "mark", "compare", "Mark a run, then a second one: both side by side.", footer=True),
+    Key("c", "mark", "compare", "Mark a run, then a second one: both side by side; or all that are marked.",
+        footer=True),
+    Key("space", "pick", "mark", "Mark the run for a comparison of several, or take the mark away.", shown="Space"),
     Key("d", "details", "details", "Show the folder and all that is known of the run.", footer=True),
     Key("R", "resume", "resume", "Go on with a stopped, failed or died run from its newest checkpoint.", steers=True,
         footer=True),
     Key("s", "sort", "order", f"Next order: {', '.join(SORTS)}.", footer=True),
     Key("y", "copy", "copy path", "Copy the path of the run's folder."),
     Key("n", "new", "new run", "Set up a new run.", steers=True),
+    Key("Q", "queue", "queue", "What waits to be run, and what the queue ran."),
     Key("up,k", "move(-1)", "up", "To the run above.", shown="↑ k"),
     Key("down,j", "move(1)", "down", "To the run below.", shown="↓ j"),
     Key("pageup", "page(-1)", "page up", "A screenful up.", shown="PgUp"),
@@ -183,10 +186,10 @@ class RunsPage(Page[None]):
         why: dict[str, str] = {}
         if row is None:
             none = "no run matches the filter" if self.history.num_runs else "there is no run yet"
-            why = dict.fromkeys(("open", "mark", "details", "sort", "resume", "copy"), f"{none}.")
+            why = dict.fromkeys(("open", "mark", "pick", "details", "sort", "resume", "copy"), f"{none}.")
         elif row.damage:
             why = dict.fromkeys(
-                ("open", "mark", "resume"), f"{literal(row.run.name)} is damaged: {literal(row.damage)}."
+                ("open", "mark", "pick", "resume"), f"{literal(row.run.name)} is damaged: {literal(row.damage)}."
             )
         elif row.phase not in RESUMABLE:
             why = {"resume": f"{literal(row.run.name)} is {row.phase}; only stopped, failed and died runs go on."}
@@ -212,7 +215,24 @@ class RunsPage(Page[None]):
             self.app.push_screen(live_page(row.run, is_readonly=self.is_readonly))
 
     def action_mark(self) -> None:
-        """Mark or unmark; the second mark opens the comparison, the one marked first on its left."""
+        """Mark or unmark; the second mark opens the comparison, the one marked first on its left.
+
+        Where several are marked already they are compared, and the run under the pointer is not added.
+        """
+        marked = self.listing.marked
+        if len(marked) < 2:
+            self.action_pick()
+        if len(marked) < 2:
+            if marked:
+                told = "Marked. c on a second run shows both side by side; Space marks more."
+                self.app.notify(told, markup=False, timeout=4)
+            return
+        runs = [RunDir(path) for path in marked]
+        marked.clear()
+        self.listing.redraw()
+        self.app.push_screen(ComparePage(runs))
+
+    def action_pick(self) -> None:
         row, marked = self.pointed, self.listing.marked
         if row is None or not self.may("mark"):
             return
@@ -221,14 +241,6 @@ class RunsPage(Page[None]):
         else:
             marked.append(row.run.path)
         self.listing.redraw()
-        if len(marked) < 2:
-            if marked:
-                self.app.notify("Marked. c on a second run shows both side by side.", markup=False, timeout=4)
-            return
-        left, right = (RunDir(path) for path in marked)
-        marked.clear()
-        self.listing.redraw()
-        self.app.push_screen(ComparePage(left, right))
 
     def action_details(self) -> None:
         self._is_long = not self.is_long
@@ -251,6 +263,11 @@ class RunsPage(Page[None]):
             from tui_app.screens.wizard import WizardScreen
 
             self.app.push_screen(WizardScreen())
+
+    def action_queue(self) -> None:
+        from tui_app.screens.queue import QueuePage
+
+        self.app.push_screen(QueuePage(is_readonly=self.is_readonly))
 
     def action_back(self) -> None:
         if self.history.filter:

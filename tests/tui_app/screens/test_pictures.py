@@ -22,6 +22,7 @@ from engine.run_dir import RunDir
 from tests.pictures import assert_looks_as_kept
 from tests.tui_app.live_runs import recorded_run
 from tests.tui_app.on_screen import until
+from tests.tui_app.screens.test_results import scored_run
 from tests.tui_app.wizard_play import DEMO, known
 from tui_app.app import FinetuiApp
 from tui_app.glyphs import ASCII
@@ -103,10 +104,24 @@ def test_a_recorded_run_looks_as_it_did(name: str, size: tuple[int, int], look: 
     assert_drawn(lambda: LiveScreen(run), size, look, keys, f"live-{name}{keys and '-' + keys}")
 
 
+RESULTS = [
+    ("x", SMALL, "dark"),
+    ("x", LARGE, "colourless"),
+    ("8", LARGE, "dark"),
+    ("8", SMALL, "ascii"),
+]
+
+
+@pytest.mark.parametrize(("keys", "size", "look"), RESULTS)
+def test_a_scored_run_looks_as_it_did(keys: str, size: tuple[int, int], look: str) -> None:
+    scored_run()
+    assert_drawn(lambda: LiveScreen(RunDir(Path("runs") / "finished")), size, look, keys, f"scored-{keys}")
+
+
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 def test_two_recorded_runs_look_as_they_did_side_by_side(size: tuple[int, int]) -> None:
     left, right = run_named("finished"), run_named("laddered")
-    assert_drawn(lambda: ComparePage(left, right), size, "dark", "", "compare")
+    assert_drawn(lambda: ComparePage([left, right]), size, "dark", "", "compare")
 
 
 def a_machine(card: str) -> Hardware:
