@@ -15,7 +15,7 @@ TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
-LLAMA_CPP := -DLLAVA_BUILD=OFF
+LLAMA_CPP := -DLLAVA_BUILD=OFF '-DCMAKE_PROJECT_llama.cpp_INCLUDE_BEFORE=$(CURDIR)/.ci/llama-cpp.cmake'
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
