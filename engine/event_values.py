@@ -20,7 +20,9 @@ Check = Callable[[Any], Any]
 _CHECKS: dict[type[Event], dict[str, Check]] = {}
 """Those of the events met so far: annotations take a while to read."""
 LARGEST_WHOLE = 2**63 - 1
-MAY_DIVERGE = frozenset(("loss", "grad_norm", "learning_rate", "error", "rho", "eval_loss_before", "eval_loss_after"))
+MAY_DIVERGE = frozenset(
+    ("loss", "usual", "grad_norm", "learning_rate", "error", "rho", "eval_loss_before", "eval_loss_after")
+)
 """Fields in which NaN and infinity say something: the training went wrong. Durations and shares are finite."""
 
 

@@ -146,7 +146,8 @@ class DeviceSampled(Event):
 class LossSpiked(Event):
     """A step's loss stood out from those before it; `rows` are the lines of its rows in the train split's source.
 
-    `usual` is the running mean before it. A loss that is no number is given as NaN.
+    `usual` is the median of the steps before it, or the loss itself where there is none. Of a very large batch the
+    first rows are named.
     """
 
     step: int

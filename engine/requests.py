@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,7 +78,9 @@ def ask(run: RunDir, stage: Stage, title: str, arguments: Mapping[str, Any]) -> 
             remedy=f"Let it finish first: finetui resume {run.reference}",
         )
     request = add(run, stage, title, arguments)
-    launch(run, resumed=True)
+    supervisor = launch(run, resumed=True).process
+    # Somebody has to wait for a child that ends while this process goes on, as a screen does: else it stays a zombie.
+    threading.Thread(target=supervisor.wait, name=f"end of {run.name}", daemon=True).start()
     return request
 
 

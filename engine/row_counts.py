@@ -22,6 +22,7 @@ from typing import Any
 from data.errors import DataError, FinetuiError
 from data.file_choice import holds_rows
 from data.readers import readers
+from engine import worker_start
 from engine.converted_models import converted_folder
 from engine.data_request import data_request, missing_rows
 from engine.environment import child_environment, worker_command
@@ -216,7 +217,7 @@ def _counted(recipe: Recipe, folder: Path, wait_seconds: float) -> dict[str, Any
     """
     try:
         done = subprocess.run(
-            worker_command(MODULE, str(folder), str(os.getpid())),
+            worker_command(worker_start.MODULE, MODULE, str(folder), str(os.getpid())),
             input=recipe.to_toml().encode(),
             capture_output=True,
             timeout=wait_seconds,

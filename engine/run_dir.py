@@ -5,6 +5,7 @@ settled.toml                                the recipe that starts at the plan t
 supervisor.json  heartbeat  supervisor.lock who is in charge
 events/*.jsonl  log/*.txt  control/         what happened; tracebacks; commands
 model.json  dataset/                        the prepared inputs, dataset/prepared.json written last
+sweep.json                                  of which sweep it is a point, with the point's values
 checkpoints/checkpoint-N/                   complete, hashed, renamed into place; staging/ is not
 adapter/                                    the result, read back and compared; answers/ per variant
 requests/  exports/  evaluations/  report/  what was asked later: artifacts, scores on other rows, the report
@@ -175,6 +176,10 @@ class RunDir:
     @property
     def report(self) -> Path:
         return self.path / "report"
+
+    @property
+    def sweep(self) -> Path:
+        return self.path / "sweep.json"
 
     def plan(self, number: int) -> Path:
         return self.path / f"plan-{number}.json"

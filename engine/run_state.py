@@ -56,6 +56,8 @@ class RunState:
     spikes: tuple[ev.LossSpiked, ...] = ()
     request: ev.RequestStarted | None = None
     """What is being done of what was asked for after training."""
+    newest_request: ev.RequestStarted | None = None
+    """The one begun last, also once it is over."""
     request_faults: tuple[ev.RequestFailed, ...] = ()
     exporting: ev.ExportProgressed | None = None
     artifacts: tuple[ev.ArtifactExported, ...] = ()
@@ -266,7 +268,7 @@ def _(event: ev.LossSpiked, state: RunState) -> RunState:
 
 @_fold.register
 def _(event: ev.RequestStarted, state: RunState) -> RunState:
-    return replace(state, request=event)
+    return replace(state, request=event, newest_request=event)
 
 
 @_fold.register

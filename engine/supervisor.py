@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine import checkpoints, control, requests
+from engine import checkpoints, control, requests, worker_start
 from engine.attempt_outcome import Outcome, outcome_of, silent_oom
 from engine.climbing import Climber
 from engine.device_samples import DeviceSampler
@@ -128,6 +128,8 @@ class Supervisor:
             except FinetuiError as fault:
                 if request.of_recipe:
                     raise
+                if isinstance(fault, StoppedError):
+                    fault = stopped_request(request.title)
                 failed = dataclasses.asdict(failure(fault))
                 self.writer.write(RequestFailed(number=request.number, **failed))
                 requests.finish(self.run, request, fault.happened)
@@ -225,7 +227,7 @@ class Supervisor:
             )
         with self.run.log_file(name).open("ab") as log:
             process = subprocess.Popen(
-                worker_command(module, str(self.run.path), str(os.getpid()), *arguments),
+                worker_command(worker_start.MODULE, module, str(self.run.path), str(os.getpid()), *arguments),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -316,6 +318,15 @@ class Supervisor:
         if step := self.newest_step():
             return f"the checkpoint of step {step}"
         return "the prepared rows" if self.run.prepared.exists() else "nothing"
+
+
+def stopped_request(title: str) -> StoppedError:
+    """What was asked of a finished run was stopped; the run itself was not."""
+    return StoppedError(
+        f"Stopped: {title}.",
+        means="The trained result, and what was made of it before, are as they were.",
+        remedy="Ask for it again: what is up to date is not made twice.",
+    )
 
 
 def out_of_ram(worker: str, testimony: str) -> OutOfMemoryError:

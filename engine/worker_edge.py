@@ -14,13 +14,20 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from engine.errors import FinetuiError, kind_of
 from engine.event_log import EventWriter
-from engine.events import RunFailed, WorkerFailed, clip
+from engine.events import Event, RunFailed, WorkerFailed, clip
 
 PR_SET_PDEATHSIG = 1
+
+
+class Witness(Protocol):
+    """Takes the event that a failure becomes: an event file's writer, or what stands for one."""
+
+    def write(self, event: Event) -> None:
+        """Keep it."""
 
 
 def die_with_parent(parent_pid: int) -> None:
@@ -69,7 +76,7 @@ def failure(fault: BaseException) -> WorkerFailed:
     )
 
 
-def at_edge(work: Callable[[], int], writer: EventWriter) -> int:
+def at_edge(work: Callable[[], int], writer: Witness) -> int:
     """Run a worker's body; its exit code, or that of the failure it ended with."""
     try:
         return work()
