@@ -24,10 +24,12 @@ import pytest
 hypothesis.settings.register_profile("finetui", deadline=None)  # a busy machine is no fault of the code
 hypothesis.settings.load_profile("finetui")
 SESSION = Path(tempfile.mkdtemp(prefix="finetui-tests-"))
+# One cache for the whole session, also where processes share the tests: a bundled model is converted once, and a dry
+# run is made once, whichever test needs it first.
+CACHE = Path(os.environ.setdefault("CACHE_OF_THE_TESTS", str(SESSION / "cache")))
 SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN", "WANDB_API_KEY")
-# One cache for the whole session: a bundled model is converted once, whichever test needs it first.
 SHARED = {
-    "FINETUI_CACHE": str(SESSION / "cache"),
+    "FINETUI_CACHE": str(CACHE),
     "HF_HOME": str(SESSION / "huggingface"),
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -55,8 +57,8 @@ def _shut_out_the_machine() -> None:
     os.environ.pop("PYTHONPATH", None)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes would compile the same modules
     os.environ.update(_own_machine(SESSION) | SHARED)
-    for folder in ("home", "run", "cache"):
-        (SESSION / folder).mkdir()
+    for folder in (SESSION / "home", SESSION / "run", CACHE):
+        folder.mkdir(exist_ok=True)
 
 
 def _take_own_cores() -> None:

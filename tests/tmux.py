@@ -20,7 +20,9 @@ from pathlib import Path
 
 import psutil
 
-POLL_SECONDS = 0.03
+POLL_SECONDS, LONGEST_POLL_SECONDS = 0.03, 0.2
+"""Between looks at a screen, at first and when it has not changed for a while: each look takes the processor from
+what is looked at."""
 PATIENCE_SECONDS = 60.0
 """For what takes one second on an idle machine."""
 # tmux 3.3a sometimes never learns how the program of a window ended.
@@ -78,6 +80,12 @@ class Tmux:
     def screen(self) -> str:
         return self.run("capture-pane", "-p")
 
+    def look(self) -> tuple[bool, str]:
+        """Whether the program has ended, and the screen, in this order."""
+        told = self.run("display-message", "-p", "#{pane_dead}", ";", "capture-pane", "-p")
+        is_dead, _, screen = told.partition("\n")
+        return is_dead == "1", screen
+
     def lines(self) -> str:
         """The screen and what has left it at the top, with the lines whole that were too long for a row."""
         return self.run("capture-pane", "-p", "-J", "-S", "-")
@@ -104,16 +112,17 @@ class Tmux:
 
     def wait_until(self, holds: Condition, what: str, seconds: float = PATIENCE_SECONDS) -> str:
         """The first screen for which it holds. A program that has ended changes nothing any more."""
-        deadline = time.monotonic() + seconds
+        deadline, pause, before = time.monotonic() + seconds, POLL_SECONDS, ""
         while True:
-            is_dead = self.value("pane_dead") == "1"
-            screen = self.screen()
+            is_dead, screen = self.look()
             if holds(screen):
                 return screen
             if is_dead or time.monotonic() > deadline:
                 why = "before the program ended" if is_dead else f"within {seconds:.0f} s"
                 raise ScreenTimeoutError(f"no {what} {why} on this screen:\n{screen}")
-            time.sleep(POLL_SECONDS)
+            pause = POLL_SECONDS if screen != before else min(pause * 1.2, LONGEST_POLL_SECONDS)
+            before = screen
+            time.sleep(pause)
 
     def wait_for_value(self, name: str, wanted: str, seconds: float = PATIENCE_SECONDS) -> None:
         """Until tmux tells this of the window."""

@@ -38,7 +38,7 @@ def test_the_commands_about_rows_do_what_the_readme_says(
     assert written == {"links.csv", "rows.jsonl", "clean", "parts", "mixed.jsonl", "tar.toml", "tar.jsonl"}
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=23)
 def test_those_that_name_a_model_do_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

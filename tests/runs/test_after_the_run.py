@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from engine.run_dir import RunDir
 from engine.run_state import RunState, fold_all
 from tests.runs.conftest import Workshop
 
-pytestmark = pytest.mark.slow(seconds=200)
+pytestmark = pytest.mark.slow(seconds=100)
 
 NUM_ROWS = 20
 RECIPE = r"""
@@ -21,34 +22,63 @@ title = "after"
 [model]
 name_or_path = "bundled:smollm2-135m-instruct"
 [data]
-dataset = "generator:venvy"
+dataset = "commands.jsonl"
 system = "You translate requests into venvy commands."
-eval_fraction = 0.02
-test_fraction = 0.1
-seed = 2026
+eval_fraction = 0.05
+test_fraction = 0.2
 [adapter]
 r = 16
 lora_alpha = 32
 target_modules = "all-linear"
 [training]
-max_steps = 30
+max_steps = 12
 per_device_train_batch_size = 8
 learning_rate = 2e-3
-max_length = 256
+max_length = 128
 gradient_checkpointing = false
+save_steps = 100
 [evaluation]
 enabled = false
 answer_pattern = '^COMMAND:[ \t]*(.*?)[ \t]*$'
 baselines = ["zero_shot"]
-max_new_tokens = 24
-per_device_eval_batch_size = 24
+max_new_tokens = 16
+per_device_eval_batch_size = 20
 """
+COMMANDS: tuple[tuple[str, Sequence[str], tuple[str, ...]], ...] = (
+    (
+        "venvy ls --sort {}",
+        ("size", "name", "date", "python", "project"),
+        ("list the environments by {}", "show all environments, ordered by {}", "environments sorted by {}, please"),
+    ),
+    (
+        "venvy scan --path ~/{}",
+        ("code", "work", "projects", "research", "teaching", "archive", "site", "books", "music", "games"),
+        ("look for environments in ~/{}", "find the environments below ~/{}", "search ~/{} for environments"),
+    ),
+    (
+        "venvy cleanup --days {}",
+        [str(days) for days in range(10, 130, 5)],
+        ("remove what nobody used for {} days", "clean up after {} days", "delete environments unused for {} days"),
+    ),
+)
+
+
+def write_rows(path: Path) -> None:
+    """Every request in every wording: short rows, learned in seconds."""
+    rows = [
+        {"prompt": wording.format(value), "completion": f"COMMAND: {command.format(value)}"}
+        for command, values, wordings in COMMANDS
+        for value in values
+        for wording in wordings
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 @pytest.fixture(scope="module")
 def exported(workshop: Workshop) -> RunDir:
-    """A short run of the demo, its GGUF files and its Modelfile, and everything scored on the same rows."""
+    """A short run of the bundled model, its GGUF files and its Modelfile, and everything scored on the same rows."""
     (workshop.folder / "after.toml").write_text(RECIPE)
+    write_rows(workshop.folder / "commands.jsonl")
     done = workshop.finetui("replay", "after.toml", seconds=600)
     assert done.returncode == 0, done.stdout + done.stderr
     (run,) = [path.name for path in (workshop.home / "runs").glob("after-*")]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=20)
 
 
 def test_a_wrong_recipe_lists_every_fault_and_starts_nothing(workshop: Any) -> None:

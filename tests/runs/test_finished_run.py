@@ -1,4 +1,4 @@
-"""A run from recipe to result, and the same run again."""
+"""A run from recipe to result, what it told on the way, and the same run again with and without the fit probe."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from engine.event_log import read_events
+from engine import events as ev
+from engine.event_log import EventReader, read_events
 from engine.events import DeviceSampled
-from engine.run_dir import RunDir
+from engine.run_dir import RunDir, read_json
 from engine.run_state import fold_all
 
-pytestmark = pytest.mark.slow(seconds=100)
+pytestmark = pytest.mark.slow(seconds=85)
 
 
 def test_a_finished_run_has_a_result_that_was_read_back(straight: RunDir) -> None:
@@ -122,3 +123,32 @@ def test_a_target_module_that_the_model_lacks_is_an_error_that_names_those_it_ha
     assert done.returncode == 2
     assert "nope" in done.stdout
     assert "down_proj" in done.stdout
+
+
+def test_a_run_probes_before_its_first_step_and_ends_as_one_without(workshop: Any, straight: RunDir) -> None:
+    """`straight` ran with the probe, as every run does unless its recipe says otherwise."""
+    done = workshop.finetui("replay", "tiny.toml", "--set", "run.name=unprobed", "--set", "memory.probe=false")
+    assert done.returncode == 0, done.stdout + done.stderr
+    unprobed = workshop.run("unprobed-1")
+    told = [stamped.event for stamped in EventReader(straight.events).poll() if stamped.writer == "attempt-1"]
+    kinds = [type(event) for event in told]
+    assert kinds.index(ev.MemoryProbed) < kinds.index(ev.TrainingStarted) < kinds.index(ev.StepLogged)
+    (probed,) = [event for event in told if isinstance(event, ev.MemoryProbed)]
+    (measured,) = [event for event in told if isinstance(event, ev.MemoryMeasured)]
+    assert measured.step == 2
+    assert measured.static_bytes == probed.static_bytes
+    assert measured.peak_bytes >= probed.peak_bytes
+    without = [stamped.event for stamped in EventReader(unprobed.events).poll()]
+    assert not [event for event in without if isinstance(event, ev.MemoryProbed)]
+    assert workshop.losses(unprobed) == workshop.losses(straight)
+    assert workshop.adapter_bytes(unprobed) == workshop.adapter_bytes(straight)
+
+
+def test_a_run_records_how_long_its_rows_are(straight: RunDir) -> None:
+    record = read_json(straight.prepared)
+    for split, name in (("train", "row_lengths"), ("eval", "eval_row_lengths")):
+        lengths = record[name]
+        assert lengths["num_rows"] == record["splits"][split]["rows"]
+        tokens = [row[0] for row in lengths["longest"]]
+        assert tokens == sorted(tokens, reverse=True)
+        assert all(0 < trained < num_tokens for num_tokens, trained in lengths["longest"])

@@ -1,24 +1,29 @@
-"""Stops, kills and hang-ups: nothing is lost, and the resumed run equals the uninterrupted one."""
+"""Stops, kills and hang-ups: nothing is lost, and the resumed run equals the uninterrupted one.
+
+One is resumed in another shape of its adapter: from the same step, with what it had learned.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from engine import events as ev
 from engine.checkpoints import newest
-from engine.event_log import read_events
+from engine.event_log import EventReader, read_events
 from engine.plan import Plan
 from engine.run_dir import RunDir, read_json
 from engine.run_state import fold_all
 
-pytestmark = pytest.mark.slow(seconds=175)
+pytestmark = pytest.mark.slow(seconds=160)
 
 
 def assert_equal(workshop: Any, run: RunDir, straight: RunDir) -> None:
@@ -123,3 +128,29 @@ def test_ctrl_c_leaves_the_run_going_and_says_so(workshop: Any) -> None:
     os.kill(workshop.worker_pid(run, "engine.supervisor"), signal.SIGTERM)
     assert workshop.finetui("attach", run.name).returncode == 7
     assert workshop.finetui("stop", run.name).returncode == 9
+
+
+def test_a_run_resumed_under_half_the_rank_goes_on_from_its_step_with_its_weights(
+    workshop: Any, straight: RunDir
+) -> None:
+    run = workshop.begin("narrowed", "training.save_steps=2")
+    workshop.wait_for_step(run, 4)
+    workshop.finetui("stop", run.name)
+    workshop.wait_for(run, lambda event: isinstance(event, ev.RunStopped))
+    plan = Plan.from_json(read_json(run.plan(run.latest_plan_number())))
+    narrower = replace(plan, r=2, rungs=("halve_rank",), memory=None)
+    run.plan(run.latest_plan_number() + 1).write_text(json.dumps(narrower.to_json()))
+    done = workshop.finetui("resume", run.name)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = [stamped.event for stamped in EventReader(run.events).poll()]
+    (carried,) = [event for event in told if isinstance(event, ev.WeightsCarried)]
+    stopped_at = next(event.step for event in told if isinstance(event, ev.RunStopped))
+    assert (carried.step, carried.changes) == (stopped_at, ("rank 4 -> 2",))
+    assert 0 < carried.error < 1
+    assert carried.eval_loss_before is not None
+    assert carried.eval_loss_after is not None
+    losses, expected = workshop.losses(run), workshop.losses(straight)
+    assert list(losses) == list(expected)
+    assert all(losses[step] == expected[step] for step in range(1, stopped_at + 1))
+    config = json.loads((run.adapter / "adapter_config.json").read_text())
+    assert (config["r"], config["lora_alpha"]) == (2, plan.lora_alpha)

@@ -1,13 +1,15 @@
 """Running out of memory for real: a RAM cap makes the CPU allocator raise, a control group makes the kernel kill.
 
 The models are small, the processes, caps and files real. Caps stand where one plan has far too little and the next
-far enough. The whole protocol of a preset is in test_seed_protocol.
+far enough. One of the runs is watched at a terminal. The whole protocol of a preset is in test_seed_protocol.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,12 @@ from engine.run_dir import RunDir, read_json
 from engine.run_state import RunState, fold_all
 from engine.starting import create_run, prospect
 from tests.runs.one_long_row import LATE, ONE_BY_ONE, write_rows
+from tests.tmux import finetui
 
-pytestmark = pytest.mark.slow(seconds=290)
+pytestmark = pytest.mark.slow(seconds=270)
+CAP = "memory.limit=340MiB"
+"""Too little for the long row beside a short one, and for it alone; enough with recomputed activations."""
+PATIENCE_SECONDS = 240.0
 
 
 def watched(shop: Any, name: str, *overrides: str) -> tuple[RunDir, RunState, Any]:
@@ -42,12 +48,42 @@ def last_plan(run: RunDir) -> Plan:
     return Plan.from_json(read_json(run.newest_plan_file()))
 
 
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A run that somebody watched to its end, and what the screen showed."""
+
+    run: RunDir
+    during: str
+    """When the first rung was in use."""
+    after: str
+    """When the run was finished."""
+    exit_code: int
+    left_behind: str
+    """What stood in the terminal when the screen was left."""
+
+
 @pytest.fixture(scope="module")
-def laddered(heavy: Any) -> RunDir:
+def on_screen(heavy: Any) -> Watched:
     """The long row comes at a later step, and only with recomputed activations is there room for it."""
-    run, _, done = watched(heavy, "long", *ONE_BY_ONE, "memory.limit=340MiB", LATE)
-    assert done.returncode == 0, done.stdout
-    return run
+    sets = [word for each in ("run.name=long", CAP, LATE, *ONE_BY_ONE) for word in ("--set", each)]
+    with finetui("replay", "heavy.toml", *sets, cwd=heavy.folder, env={"FINETUI_HOME": str(heavy.home)}) as terminal:
+        terminal.wait(r"OOM ladder +not needed so far", PATIENCE_SECONDS)
+        terminal.wait(r"RUNNING +[12]/6", PATIENCE_SECONDS)
+        terminal.keys("4")
+        terminal.wait(r"\[4 Ladder\]")
+        during = terminal.wait(r"▸ 1 halve micro batch.* in use", PATIENCE_SECONDS)
+        terminal.wait(r"▸ 2 gradient checkpointing.* in use", PATIENCE_SECONDS)
+        terminal.wait(r"FINISHED +6/6", PATIENCE_SECONDS)
+        after = terminal.wait(r"✓ 2 gradient checkpointing|▸ 2 gradient checkpointing")
+        terminal.keys("q")
+        exit_code = terminal.exit_code()
+        return Watched(heavy.run("long-1"), during, after, exit_code, terminal.lines())
+
+
+@pytest.fixture(scope="module")
+def laddered(on_screen: Watched) -> RunDir:
+    assert on_screen.exit_code == 0, on_screen.left_behind
+    return on_screen.run
 
 
 def test_an_oom_in_a_later_step_takes_exactly_the_rungs_it_needs_and_loses_no_step(laddered: RunDir) -> None:
@@ -63,6 +99,19 @@ def test_an_oom_in_a_later_step_takes_exactly_the_rungs_it_needs_and_loses_no_st
     assert [event.step for event in events_of(laddered, ev.StepLogged)] == [1, 2, 3, 4, 5, 6]
     assert {event.effective_batch_size for event in events_of(laddered, ev.TrainingStarted)} == {2}
     assert not any(rung.changes_objective for rung in rungs)
+
+
+def test_who_watches_sees_memory_run_out_the_rungs_taken_and_the_run_finish(on_screen: Watched) -> None:
+    assert "memory ran out once, in step after step 2 (attempt 1)" in on_screen.during
+    ooms = events_of(on_screen.run, ev.OomHit)
+    size = r"[\d.]+ [MG]iB"
+    words = " ".join(on_screen.after.split())
+    assert re.search(rf"✓ 1 halve micro batch {size} → {size}", words)
+    assert re.search(rf". 2 gradient checkpointing .*{size} → {size}", words)
+    assert len(re.findall(f"went on from step {ooms[0].step}", words)) == 2
+    assert f"memory ran out 2 times, last in first step after step {ooms[-1].step}" in words
+    assert on_screen.exit_code == 0
+    assert on_screen.run.name in on_screen.left_behind
 
 
 def test_it_ends_with_the_weights_of_an_uncapped_run_under_the_last_plan_from_the_same_step(

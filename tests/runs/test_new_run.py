@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=15)
 
 
 def test_a_run_started_from_options_has_the_recipe_of_its_replay_and_drops_the_draft(workshop: Any) -> None:

@@ -1,6 +1,6 @@
 """A whole visit at a terminal, keys only: the wizard, a run of the real model, leaving it, losing it, steering it.
 
-Not here: two viewers (`test_on_screen_viewers`), running out of memory (`test_on_screen_ladder`).
+Not here: two viewers (`test_on_screen_viewers`), running out of memory (`test_memory_ladder`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """A preset's whole ladder, walked for real: that of the 12B preset on a scaled-down Gemma 3, under one RAM cap.
 
-Context, rank, DoRA, modules, in that order: one rung per out-of-memory, each in a fresh process.
+Context, rank, DoRA, modules, in that order: one rung per out-of-memory, each in a fresh process. The run that predicts
+comes first: what its one worker answers is kept, and the other needs no worker for each of its rungs.
 """
 
 from __future__ import annotations
@@ -56,6 +57,16 @@ def plans_of(run: RunDir) -> list[Plan]:
     return [Plan.from_json(read_json(run.plan(number))) for number in range(1, run.latest_plan_number() + 1)]
 
 
+def test_a_prediction_goes_down_the_same_protocol_at_once(workshop: Any, small_trinity: tuple[str, ...]) -> None:
+    run = workshop.begin("at-once", *small_trinity, LIMIT, source=PRESET)
+    done = workshop.finetui("attach", run.name, seconds=PATIENCE)
+    assert done.returncode == 0, done.stdout
+    assert [rung.rung for rung in events_of(run, ev.RungTaken)] == PROTOCOL
+    assert {rung.why for rung in events_of(run, ev.RungTaken)} == {"predicted"}
+    assert events_of(run, ev.OomHit) == []
+    assert len(events_of(run, ev.AttemptStarted)) == 1
+
+
 def test_the_protocol_is_walked_in_its_order_where_only_its_last_plan_fits(
     workshop: Any, small_trinity: tuple[str, ...]
 ) -> None:
@@ -78,13 +89,3 @@ def test_the_protocol_is_walked_in_its_order_where_only_its_last_plan_fits(
     assert len(events_of(run, ev.OomHit)) == len(PROTOCOL)
     peaks = [rung.after_bytes for rung in rungs]
     assert peaks == sorted(peaks, reverse=True)
-
-
-def test_a_prediction_goes_down_the_same_protocol_at_once(workshop: Any, small_trinity: tuple[str, ...]) -> None:
-    run = workshop.begin("at-once", *small_trinity, LIMIT, source=PRESET)
-    done = workshop.finetui("attach", run.name, seconds=PATIENCE)
-    assert done.returncode == 0, done.stdout
-    assert [rung.rung for rung in events_of(run, ev.RungTaken)] == PROTOCOL
-    assert {rung.why for rung in events_of(run, ev.RungTaken)} == {"predicted"}
-    assert events_of(run, ev.OomHit) == []
-    assert len(events_of(run, ev.AttemptStarted)) == 1

@@ -16,7 +16,7 @@ from engine.evaluation.prompts import one_per_group, question
 from engine.evaluation.scoring import Scorer
 from engine.run_dir import cache_dir
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=25)
 SYSTEM = "You translate requests into venvy commands."
 SCORER = Scorer(r"^COMMAND:[ \t]*(.*?)[ \t]*$", r"^COMMAND:[ \t]*venvy[ \t]+(\S+)")
 

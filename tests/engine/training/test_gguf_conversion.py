@@ -257,7 +257,7 @@ def recorded_probes() -> list[dict[str, Any]]:
     return [json.loads(line) for line in PROBES.read_text(encoding="utf-8").split("\n") if line]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=15)
 def test_the_bundled_tokenizer_equals_llama_cpp_on_every_probe(bundled: Conversion) -> None:
     about, *probes = recorded_probes()
     assert about["gguf_sha256"] == bundled.sha256

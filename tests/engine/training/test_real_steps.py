@@ -13,7 +13,7 @@ import torch
 
 # peft asks a model of transformers under the old name of a property; it answers as ever.
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow(seconds=30),
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
 ]
 

@@ -260,7 +260,7 @@ def test_a_start_that_fails_says_why_and_keeps_the_draft(own_machine: Path) -> N
     assert saved.draft == DEMO
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=22)
 def test_enter_five_times_starts_a_run_whose_live_view_takes_the_wizards_place(own_machine: Path) -> None:
     async def script(pilot: Pilot[int], wizard: WizardScreen) -> None:
         await pilot.press("enter", "enter", "enter", "enter")
