@@ -6,6 +6,7 @@ outlives the terminal, is shown live and can be stopped. Not here: carrying it o
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import threading
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.checkpoints import MANIFEST
-from engine.errors import RunDirError
+from engine.errors import FinetuiError, RunDirError
 from engine.launcher import in_charge_already, launch
 from engine.liveness import liveness
 from engine.run_dir import RunDir, read_json, write_atomic
@@ -50,18 +51,47 @@ def add(
 
 def read(run: RunDir, number: int) -> Request:
     """One request. Raises RunDirError when it is missing or broken."""
-    values = read_json(run.requests / f"{number}.json")
-    return Request(number, values["stage"], values["title"], values["arguments"], values["of_recipe"])
+    file = run.requests / f"{number}.json"
+    values = read_json(file)
+    try:
+        request = Request(number, values["stage"], values["title"], values["arguments"], values["of_recipe"])
+    except (KeyError, TypeError):
+        request = None
+    if request is None or request.stage not in MODULES or not isinstance(request.arguments, dict):
+        raise RunDirError(
+            f"{file} is no request that this version of finetui understands.",
+            means="It is left out. The trained result, and what was made of it before, are as they were.",
+            remedy="Ask for it again: `finetui eval` or `finetui export`.",
+        )
+    return request
 
 
 def pending(run: RunDir) -> list[Request]:
-    """Those not carried out yet, the oldest first."""
-    return [read(run, number) for number in sorted(_numbers(run)) if not _done(run, number).exists()]
+    """Those not carried out yet: what somebody asked for, the oldest first, then what the recipe asks for.
+
+    An export of the recipe that fails each time then keeps nobody from asking for another.
+    """
+    found = []
+    for number in _open(run):
+        with contextlib.suppress(RunDirError):  # `damaged` names it
+            found.append(read(run, number))
+    return sorted(found, key=lambda request: (request.of_recipe, request.number))
 
 
-def finish(run: RunDir, request: Request, outcome: str) -> None:
+def damaged(run: RunDir) -> list[tuple[int, RunDirError]]:
+    """The numbers of those that cannot be read, and why."""
+    found = []
+    for number in _open(run):
+        try:
+            read(run, number)
+        except RunDirError as fault:
+            found.append((number, fault))
+    return found
+
+
+def finish(run: RunDir, number: int, outcome: str) -> None:
     """A request is over: `done`, or why it is not tried again."""
-    write_atomic(_done(run, request.number), outcome + "\n")
+    write_atomic(_done(run, number), outcome + "\n")
 
 
 def ask(run: RunDir, stage: Stage, title: str, arguments: Mapping[str, Any]) -> Request:
@@ -78,7 +108,11 @@ def ask(run: RunDir, stage: Stage, title: str, arguments: Mapping[str, Any]) -> 
             remedy=f"Let it finish first: finetui resume {run.reference}",
         )
     request = add(run, stage, title, arguments)
-    supervisor = launch(run, resumed=True).process
+    try:
+        supervisor = launch(run, resumed=True).process
+    except FinetuiError:
+        (run.requests / f"{request.number}.json").unlink(missing_ok=True)  # nobody will say that it was not done
+        raise
     # Somebody has to wait for a child that ends while this process goes on, as a screen does: else it stays a zombie.
     threading.Thread(target=supervisor.wait, name=f"end of {run.name}", daemon=True).start()
     return request
@@ -96,6 +130,10 @@ def is_evaluation_only(run: RunDir) -> bool:
 
 def _numbers(run: RunDir) -> list[int]:
     return [int(match[1]) for path in run.requests.glob("*.json") if (match := re.fullmatch(r"(\d+)\.json", path.name))]
+
+
+def _open(run: RunDir) -> list[int]:
+    return [number for number in sorted(_numbers(run)) if not _done(run, number).exists()]
 
 
 def _done(run: RunDir, number: int) -> Path:

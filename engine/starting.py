@@ -55,7 +55,7 @@ def prospect(recipe: Recipe, hardware: Hardware, *, base_dir: Path) -> Prospect:
     """Resolve a recipe without changing anything on disk. Raises RecipeError or ModelError."""
     settled = with_absolute_paths(recipe, base_dir)
     config, shape, notes = model_facts(settled, base_dir)
-    for problem in export_problems(settled, config):
+    for problem in (*metric_problems(settled), *export_problems(settled, config)):
         notes = (*notes, f"{problem} A run is refused until then.")
     missing = missing_rows(settled, base_dir)
     if missing:
@@ -132,12 +132,22 @@ def create_run(found: Prospect, *, name: str) -> RunDir:
 
 
 def refuse_unready(found: Prospect) -> None:
-    """Raise what is known to keep the run from its end, before anything is made: rows, exports, the model's folder."""
+    """Raise what is known to keep the run from its end, before anything is made: rows, scores, exports, the model."""
     if found.missing_rows:
         raise found.missing_rows
-    if problems := export_problems(found.recipe, found.config):
+    if problems := [*metric_problems(found.recipe), *export_problems(found.recipe, found.config)]:
         raise recipe_error(problems)
     locate(found.recipe.model.name_or_path, base_dir=Path.cwd())  # a plan needs less of a folder than a run
+
+
+def metric_problems(recipe: Recipe) -> list[Problem]:
+    """What keeps the metrics of the recipe from being measured after training: a grammar that is not there."""
+    if not recipe.evaluation.enabled:
+        return []
+    from engine.evaluation.metrics import asked
+
+    found = [fault for metric in asked(recipe.evaluation.metrics) for fault in metric.problems(recipe.evaluation)]
+    return [Problem(*fault) for fault in dict.fromkeys(found)]
 
 
 def export_problems(

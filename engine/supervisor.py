@@ -120,6 +120,8 @@ class Supervisor:
         asked for fails alone, and a stop ends only that.
         """
         exit_code = 0
+        for number, broken in requests.damaged(self.run):
+            exit_code = self.give_up(number, broken)
         for request in requests.pending(self.run):
             started = time.monotonic()
             self.writer.write(RequestStarted(number=request.number, stage=request.stage, title=request.title))
@@ -130,14 +132,17 @@ class Supervisor:
                     raise
                 if isinstance(fault, StoppedError):
                     fault = stopped_request(request.title)
-                failed = dataclasses.asdict(failure(fault))
-                self.writer.write(RequestFailed(number=request.number, **failed))
-                requests.finish(self.run, request, fault.happened)
-                exit_code = fault.exit_code
+                exit_code = self.give_up(request.number, fault)
                 continue
             self.writer.write(RequestFinished(number=request.number, seconds=round(time.monotonic() - started, 2)))
-            requests.finish(self.run, request, "done")
+            requests.finish(self.run, request.number, "done")
         return exit_code
+
+    def give_up(self, number: int, fault: FinetuiError) -> int:
+        """A request that cannot be carried out fails alone; its exit code."""
+        self.writer.write(RequestFailed(number=number, **dataclasses.asdict(failure(fault))))
+        requests.finish(self.run, number, fault.happened)
+        return fault.exit_code
 
     def stage(self, name: str, module: str, plan: Plan | None = None, *arguments: str) -> None:
         """One worker process that is not an attempt, started again when it is killed. Raises its error."""

@@ -134,6 +134,18 @@ def test_an_export_that_cannot_be_made_is_noted_in_the_plan_and_refused_before_t
     assert list_runs() == []
 
 
+def test_a_grammar_that_is_not_there_is_refused_before_training_and_not_when_its_answers_are_scored(
+    own_machine: Path,
+) -> None:
+    asked = ('evaluation.metrics=["command_validity"]', "evaluation.grammar=absent.toml")
+    found = prospect_in(with_rows(own_machine), "evaluation.enabled=true", *asked)
+    assert any("absent.toml" in note for note in found.notes)
+    with pytest.raises(RecipeError, match=r"evaluation\.grammar: .*absent\.toml"):
+        create_run(found, name="demo")
+    assert list_runs() == []
+    create_run(prospect_in(own_machine, "evaluation.enabled=false", *asked), name="demo")
+
+
 def test_an_export_that_a_recipe_asks_for_is_a_request_of_its_run(own_machine: Path) -> None:
     run = create_run(prospect_in(with_rows(own_machine), 'export.to=["merged", "adapter"]'), name="demo")
     (request,) = requests.pending(run)

@@ -18,6 +18,7 @@ from engine.errors import DiedError
 from engine.event_log import EventReader, encode, read_events
 from engine.events import (
     DataReady,
+    RequestFinished,
     RunFailed,
     RunStarted,
     RunStopped,
@@ -71,10 +72,11 @@ def num_starts_of(run: RunDir) -> int:
 def watch_request(run: RunDir, number: int, *, as_json: bool, skip_starts: int) -> tuple[int, RunState]:
     """Print how a request is carried out; (exit code, the run's state after it).
 
-    0 once it is done, the code of its fault where it could not be done. Ctrl-C leaves it going on and says so.
+    0 once it is done, whatever became of other requests; else the code of what was in the way. Ctrl-C leaves it going
+    on and says so.
     """
     follower = Follower.of(run)
-    num_starts, progress = 0, ProgressLine()
+    num_starts, is_done, progress = 0, False, ProgressLine()
     try:
         for stamped, state in follower.follow():
             num_starts += isinstance(stamped.event, RunStarted)
@@ -82,13 +84,20 @@ def watch_request(run: RunDir, number: int, *, as_json: bool, skip_starts: int) 
                 progress.clear()
                 show(run, stamped, state, as_json=as_json)
                 progress.draw(state)
+                is_done |= isinstance(stamped.event, RequestFinished) and stamped.event.number == number
     except KeyboardInterrupt:
         print(f"\n{detached(run)}", file=sys.stderr)  # noqa: T201
         return INTERRUPTED, follower.state
     progress.clear()
     state = follower.state
-    fault = next((each for each in state.request_faults if each.number == number), None)
-    return (fault.exit_code if fault else exit_code(state)), state
+    if is_done:
+        return 0, state
+    if fault := next((each for each in state.request_faults if each.number == number), None):
+        return fault.exit_code, state
+    code, told = ended(run, state)
+    if code:  # the run came to its end before the request's turn
+        print("\n".join(told), file=sys.stderr)  # noqa: T201
+    return code, state
 
 
 def watch(run: RunDir, *, as_json: bool, skip_starts: int = 0) -> int:

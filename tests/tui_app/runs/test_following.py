@@ -14,6 +14,7 @@ import pytest
 from engine.event_log import EventWriter
 from engine.events import (
     Event,
+    RequestFinished,
     RunFailed,
     RunFinished,
     RunStarted,
@@ -23,7 +24,7 @@ from engine.events import (
 )
 from engine.liveness import announce
 from engine.run_dir import RunDir
-from tui_app.runs.following import Follower, watch
+from tui_app.runs.following import Follower, watch, watch_request
 
 FAILED = RunFailed(error="OutOfMemoryError", exit_code=5, happened="no memory", means="m", remedy="r")
 
@@ -112,3 +113,16 @@ def test_ctrl_c_leaves_the_run_alone_and_says_how_to_come_back(run: RunDir) -> N
     assert "\ndetached; run demo-1 goes on." in errors
     assert told_way_back in ("finetui attach demo-1\n", f"{sys.executable} -m tui_app attach demo-1\n")
     assert os.listdir(run.control) == []  # noqa: PTH208 - a list, empty
+
+
+def test_a_request_that_was_carried_out_is_a_success_whatever_became_of_the_run_after_it(run: RunDir) -> None:
+    told(run, started(resumed=True), RequestFinished(number=2, seconds=1.0), FAILED)
+    assert watch_request(run, 2, as_json=False, skip_starts=0)[0] == 0
+
+
+def test_a_run_that_fails_before_a_request_had_its_turn_says_why(
+    run: RunDir, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told(run, started(resumed=True), FAILED)
+    assert watch_request(run, 2, as_json=False, skip_starts=0)[0] == FAILED.exit_code
+    assert FAILED.happened in capsys.readouterr().err
