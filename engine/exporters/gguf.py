@@ -33,7 +33,7 @@ from engine.run_dir import read_json
 
 FOLDER = "gguf"
 PROGRESS_SECONDS = 0.5
-CHECKED_TEXTS = 6
+CHECKED_TEXTS = 3
 """Rows on which the F16 file's tokens and logits are held against the merged model's."""
 NOTE_BYTES = 500
 

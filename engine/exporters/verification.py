@@ -53,9 +53,11 @@ BOUNDS: Mapping[str, Bounds] = MappingProxyType(
         "Q4_K_M": Bounds(0.70, 0.4, 0.25),
     }
 )
-"""Wide enough for small models, which lose several times what 7B models do (llama.cpp states 0.1 % more perplexity for
-Q6_K and 1 to 3 % for Q4_K_M of those); benchmarks/results holds what was measured. A broken file is far beyond: with
-zeroed tensors no answer agrees, and it is several nats away."""
+"""Measured on 24 test rows of a tuned SmolLM2-135M; 24 agreed unless said; divergence and change of perplexity: F16
+0.0000002, +0.0004 %; Q8_0 0.0001, +0.03 %; Q6_K 0.0002, +0.06 %; Q5_K_M 0.014, +1.6 % (23 agreed; with a matrix 0.053,
++5.4 %, 20 agreed); Q4_K_M 0.004, +0.65 %; with a matrix 0.005, +0.57 %. The bounds are wider, since an undertrained
+model sits on near-ties, and a broken file is far beyond them: with zeroed tensors no answer agrees, and it is several
+nats away."""
 
 
 @dataclass(frozen=True, slots=True)

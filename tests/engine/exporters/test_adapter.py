@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -33,6 +34,17 @@ def test_the_adapter_names_its_base_and_no_folder_of_this_machine(
     assert not any(str(job.run.path.parent) in text or "/tmp/" in text for text in texts)
     assert any("changes the logits" in note for note in event.notes)
     assert adapter.EXPORTER.export(job) == [event]
+
+
+def test_a_title_of_several_lines_stays_the_heading_of_its_card(
+    rig: Callable[..., Rig], job_of: Callable[..., Job]
+) -> None:
+    job = job_of(rig())
+    job = replace(job, recipe=job.recipe.model_copy(update={"title": "mine\n---\nlicense: mit\n---"}))
+    (event,) = adapter.EXPORTER.export(job)
+    card = (job.run.path / event.path / "README.md").read_text().splitlines()
+    assert "# mine --- license: mit --- (adapter)" in card
+    assert card.count("---") == 2
 
 
 def test_a_base_that_is_not_on_the_hub_is_said(rig: Callable[..., Rig], job_of: Callable[..., Job]) -> None:
