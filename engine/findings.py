@@ -76,6 +76,12 @@ def _against_base(state: RunState) -> Iterator[Finding]:
         yield _compared(state, main)
         return
     bases = [score for score in state.scores if score.dataset == OWN_ROWS and score.variant.startswith("base")]
+    alike = [score for score in bases if score.num_rows == tuned.num_rows]
+    if bases and not alike:
+        text = f"Tuned and base were not asked the same rows: {tuned.num_rows} against {bases[0].num_rows}."
+        yield Finding("not_scored", "note", text, f"Score them together: finetui eval {state.run or 'RUN'}")
+        return
+    bases = alike
     if bases and tuned.num_rows:
         best = max(bases, key=lambda score: score.num_correct / max(score.num_rows, 1))
         yield _by_intervals(best, tuned)
@@ -86,7 +92,9 @@ def _comparison(state: RunState, tuned: VariantScored) -> VariantsCompared | Non
     candidates = [
         each
         for each in state.comparisons
-        if (each.other, each.dataset) == (TUNED, OWN_ROWS) and each.base.startswith("base")
+        if (each.other, each.dataset) == (TUNED, OWN_ROWS)
+        and each.base.startswith("base")
+        and each.num_rows <= tuned.num_rows  # else the tuned model was scored again since, on fewer rows
     ]
     wanted = tuned.metric.replace(" ", "_")
     return next((each for each in candidates if each.metric == wanted), candidates[0] if candidates else None)

@@ -13,7 +13,7 @@ from typing import Any
 from engine.events import VariantsCompared
 from engine.run_dir import RunDir, read_json
 from engine.run_state import RunState
-from tui_app.result_table import one_line
+from tui_app.result_table import is_of_these_rows, one_line
 
 MAX_TEXT = 160
 """Characters of a text that are shown."""
@@ -31,7 +31,8 @@ class ChangedRow:
 
 def main_pair(state: RunState, dataset: str) -> VariantsCompared | None:
     """Whose rows are shown: the tuned model against the best base, else the first pair there is."""
-    pairs = [each for each in state.comparisons if each.dataset == dataset and each.metric == "exact_match"]
+    compared = [each for each in state.comparisons if each.dataset == dataset and each.metric == "exact_match"]
+    pairs = [each for each in compared if is_of_these_rows(each, state.scores)]
     return next((each for each in pairs if each.other == "tuned"), pairs[0] if pairs else None)
 
 

@@ -38,12 +38,15 @@ def _lines(_event: ev.Event, _state: RunState) -> list[str]:
 
 
 @_lines.register
-def _(event: ev.RunStarted, _state: RunState) -> list[str]:
-    return [f"{'resumed' if event.resumed else 'started'} run {event.run}: {one_line(event.recipe)}"]
+def _(event: ev.RunStarted, state: RunState) -> list[str]:
+    done = "started" if not event.resumed else "resumed" if state.finished is None else "back at trained"
+    return [f"{done} run {event.run}: {one_line(event.recipe)}"]
 
 
 @_lines.register
-def _(event: ev.StageStarted, _state: RunState) -> list[str]:
+def _(event: ev.StageStarted, state: RunState) -> list[str]:
+    if state.request is not None:
+        return []  # its title was told
     texts = {"prepare": "preparing rows and model", "train": "training", "evaluate": "scoring base and tuned model"}
     return [f"== {texts.get(event.stage, event.stage)}"]
 
@@ -221,9 +224,10 @@ def _(event: ev.ArtifactExported, _state: RunState) -> list[str]:
     kind = f", {event.file_type}" if event.file_type else ""
     bits = f" at {event.bits_per_weight:.2f} bits per weight" if event.bits_per_weight is not None else ""
     same = "" if event.agreement is None else f"; {event.agreement:.1%} of {event.num_rows} rows as the tuned model"
-    told = (
-        f"   {event.artifact} is checked and in place: {event.path}, {format_bytes(event.num_bytes)}{kind}{bits}{same}"
-    )
+    done = "is checked and in place"
+    if event.kind == "hub":
+        done = "was sent" if "://" in event.path else "would send"
+    told = f"   {event.artifact} {done}: {event.path}, {format_bytes(event.num_bytes)}{kind}{bits}{same}"
     return [told, *(f"      {note}" for note in event.notes)]
 
 
@@ -275,7 +279,9 @@ def next_steps(state: RunState, folder: str, seconds: float, program: str) -> li
         rungs = ", ".join(dict.fromkeys(state.settled.rungs))
         told.append(f"Memory was short, so the ladder took {rungs}. The recipe that starts there:")
         told.append(f"  {folder}/{state.settled.path}")
-    told += [f"Made: {folder}/{one_line(each.path)}, {format_bytes(each.num_bytes)}" for each in state.artifacts]
+    for each in state.artifacts:
+        place = each.path if "://" in each.path else f"{folder}/{each.path}"
+        told.append(f"Made: {one_line(place)}, {format_bytes(each.num_bytes)}")
     actions = (
         (f"attach {state.run}", "the result on the screen, row by row"),
         (f"export {state.run} --to gguf", "merged, GGUF, Ollama, notebook, hub"),

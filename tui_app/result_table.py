@@ -6,7 +6,7 @@ Only formats. Not here: how scores come about (`engine/evaluation`), and the pan
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from engine.events import VariantsCompared, VariantScored
 from engine.run_state import RunState
@@ -63,9 +63,10 @@ def _first_width(scores: Sequence[VariantScored]) -> int:
     return max([len(UNSEEN), *map(len, groups)])
 
 
-def _heading(score: VariantScored) -> list[str]:
-    """A variant's title in lines as narrow as its column."""
-    return textwrap.wrap(one_line(score.title), MIN_COLUMN, break_on_hyphens=False) or [""]
+def _heading(score: VariantScored, *, is_even: bool) -> list[str]:
+    """A variant's title in lines as narrow as its column, with its rows where not all were asked as many."""
+    title = one_line(score.title) if is_even else f"{one_line(score.title)}, {score.num_rows} rows"
+    return textwrap.wrap(title, MIN_COLUMN, break_on_hyphens=False) or [""]
 
 
 def _column(score: VariantScored) -> int:
@@ -78,25 +79,26 @@ def _block(scores: Sequence[VariantScored], every: Sequence[VariantScored]) -> l
     """Some variants, with the rows that all of them have."""
     width, columns = _first_width(every), [_column(score) for score in scores]
     groups = {name: total for score in every for name, total, _ in score.groups}
+    is_even = len({score.num_rows for score in every}) == 1
 
     def row(name: str, cells: list[str], rows: str = "") -> str:
         body = "  ".join(cell.rjust(column) for cell, column in zip(cells, columns, strict=True))
         return f"{one_line(name):<{width}}  {rows:>5}  {body}"
 
-    headings = [_heading(score) for score in scores]
+    headings = [_heading(score, is_even=is_even) for score in scores]
     height = max(map(len, headings))
     above = [[*[""] * (height - len(each)), *each] for each in headings]
     table = [row("", [each[line] for each in above]) for line in range(height - 1)]
     table.append(row("exact match", [each[-1] for each in above], "rows"))
     for name in sorted(groups, key=lambda name: -groups[name]):
         per_variant = [{group: (hit, total) for group, total, hit in score.groups} for score in scores]
-        table.append(row(name, [share(*found.get(name, (0, 0))) for found in per_variant], str(groups[name])))
+        table.append(row(name, [share(*found.get(name, (0, 0))) for found in per_variant], str(groups[name]) * is_even))
     first = scores[0]
-    table.append(row("all", [share(s.num_correct, s.num_rows) for s in scores], str(first.num_rows)))
+    table.append(row("all", [share(s.num_correct, s.num_rows) for s in scores], str(first.num_rows) * is_even))
     table.append(row(INTERVAL, [f"{s.low:.1%}-{s.high:.1%}" for s in scores]))
     if 0 < first.unseen_rows < first.num_rows:
         unseen = [share(score.unseen_correct, score.unseen_rows) for score in scores]
-        table.append(row(UNSEEN, unseen, str(first.unseen_rows)))
+        table.append(row(UNSEEN, unseen, str(first.unseen_rows) * is_even))
     for name in dict.fromkeys(name for score in every for name, _ in score.scores):
         table.append(row(metric_name(name), [value_text(name, dict(score.scores).get(name)) for score in scores]))
         intervals = [next(((low, high) for each, low, high in s.intervals if each == name), None) for s in scores]
@@ -110,9 +112,16 @@ def comparison_lines(state: RunState, dataset: str) -> list[str]:
     titles = {score.variant: one_line(score.title) for score in state.scores if score.dataset == dataset}
     told: list[str] = []
     for pair in state.comparisons:
-        if pair.dataset == dataset and pair.metric in ("exact_match", "loss"):
+        is_wanted = pair.dataset == dataset and pair.metric in ("exact_match", "loss")
+        if is_wanted and is_of_these_rows(pair, state.scores):
             told += textwrap.wrap(comparison_line(pair, titles), WIDTH, subsequent_indent="  ")
     return told
+
+
+def is_of_these_rows(pair: VariantsCompared, scores: Iterable[VariantScored]) -> bool:
+    """Whether both were compared on the rows that their scores are of: either may have been scored again since."""
+    sizes = {score.variant: score.num_rows for score in scores if score.dataset == pair.dataset}
+    return pair.num_rows <= min(sizes.get(pair.base, 0), sizes.get(pair.other, 0))
 
 
 def comparison_line(pair: VariantsCompared, titles: dict[str, str]) -> str:

@@ -24,7 +24,9 @@ def result_section(facts: Facts) -> Section:
         scores = [score for score in state.scores if score.dataset == dataset]
         names = list(dict.fromkeys(name for score in scores for name, _ in score.scores))
         columns = ("Variant", scores[0].metric.replace("_", " "), "Rows right", "Never seen in training", *names)
-        caption = f"All variants on the same rows ({dataset}); in brackets the 95 % interval"
+        is_even = len({score.num_rows for score in scores}) == 1
+        asked = "All variants on the same rows" if is_even else "Variants, not all asked the same rows"
+        caption = f"{asked} ({dataset}); in brackets the 95 % interval"
         blocks.append(Table(caption, tuple(c.replace("_", " ") for c in columns), _variants(scores, names)))
         blocks += _groups(scores)
     pairs = tuple(

@@ -114,6 +114,15 @@ def test_the_recorded_runs_twelve_rows_show_no_difference_and_their_numbers_are_
     assert "34 points wide" in second.text
 
 
+def test_a_tuned_model_that_was_asked_fewer_rows_is_not_called_better_than_a_base_that_was_asked_more() -> None:
+    state = RunState(
+        run="r", phase="finished", scores=(score("base", 8, 0.02, 0.1), score("tuned", 49, 0.9, 1, rows=50))
+    )
+    kinds = {each.kind: each.text for each in findings(state, RunTrace())}
+    assert "better" not in kinds
+    assert kinds["not_scored"] == "Tuned and base were not asked the same rows: 50 against 150."
+
+
 def test_overfitting_names_the_best_step_and_its_checkpoint_if_it_is_kept() -> None:
     steps = [step(number, 2.0 / number) for number in range(1, 61)]
     events = [*steps[:20], eval_loss(20, 0.50), *steps[20:40], eval_loss(40, 0.55), *steps[40:], eval_loss(60, 0.70)]

@@ -21,6 +21,7 @@ from engine.run_state import RunState, fold_all
 from tests.tui_app.written_runs import HOSTILE, written
 from tui_app.changed_rows import changed_rows, row_lines
 from tui_app.cli import main
+from tui_app.result_commands.evaluate import fewer_rows
 from tui_app.result_table import WIDTH, comparison_lines, result_table
 
 RECIPE = '[model]\nname_or_path = "bundled:smollm2-135m-instruct"\n[data]\ndataset = "rows.jsonl"\n'
@@ -96,11 +97,31 @@ def test_a_difference_is_told_in_words_with_its_interval_and_the_sign_test(tmp_p
         assert said in " ".join(comparison_lines(state, "test"))
 
 
+def test_a_variant_that_was_asked_fewer_rows_says_so_and_is_held_against_none_that_was_asked_more(
+    tmp_path: Path,
+) -> None:
+    _, state = run_with(tmp_path, BASE, SCORE, PAIR, replace(SCORE, num_rows=20, num_correct=19))
+    table = "\n".join(result_table(state, "test"))
+    assert "tuned, 20 rows" in table
+    assert "all    " in table
+    assert comparison_lines(state, "test") == []
+
+
 def test_rows_of_several_sets_have_a_table_each(tmp_path: Path) -> None:
     _, state = run_with(tmp_path, SCORE, replace(SCORE, dataset="others", num_rows=7, num_correct=7))
     words = [" ".join(line.split()) for line in result_table(state)]
     assert words.index("rows: test") < words.index("rows: others")
     assert "all 7 100.0%" in words
+
+
+def test_scores_of_fewer_rows_than_before_say_so_and_how_to_have_all_again(tmp_path: Path) -> None:
+    run, before = run_with(tmp_path, BASE, SCORE)
+    fewer = replace(SCORE, num_rows=20, num_correct=19)
+    after = replace(before, scores=(BASE, fewer))
+    told = " ".join(fewer_rows(run, before, after, "test"))
+    assert "Before, 150 rows were scored" in told
+    assert "finetui eval" in told
+    assert fewer_rows(run, after, before, "test") == fewer_rows(run, before, before, "test") == []
 
 
 def test_rows_that_changed_are_listed_literally(tmp_path: Path) -> None:
@@ -124,6 +145,8 @@ def test_the_rows_of_a_run_that_was_scored_are_listed_without_scoring_it_again(
     told = capsys.readouterr().out
     assert "5 rows better:" in told
     assert told.count("line 7: list them") == 5
+    assert main(["eval", "demo-1", "--rows", "worse"]) == 0
+    assert "No row got worse." in capsys.readouterr().out
     assert pending(run) == []
 
 

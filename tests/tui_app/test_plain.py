@@ -13,11 +13,13 @@ from engine.events import (
     MemoryProbed,
     OomHit,
     RecipeSettled,
+    RequestStarted,
     RunFailed,
     RunFinished,
     RungTaken,
     RunStarted,
     RunStopped,
+    StageStarted,
     Stamped,
     StepLogged,
     TrainingStarted,
@@ -285,3 +287,14 @@ def test_a_run_that_went_down_the_ladder_ends_with_the_recipe_that_starts_there(
         state_after(started(), RecipeSettled(path="settled.toml", rungs=()), RunFinished(seconds=1.0)), "", ""
     )
     assert not any("ladder" in line for line in plain)
+
+
+def test_what_is_asked_of_a_trained_run_is_told_by_its_title_and_not_as_a_resumed_training() -> None:
+    back = RunStarted(run="demo", recipe="a recipe", resumed=True, host="box", pid=1)
+    asked = RequestStarted(number=1, stage="evaluate", title="score demo on its test rows")
+    state, told = RunState(run="demo"), []
+    for number, event in enumerate((RunFinished(seconds=1.0), back, asked, StageStarted(stage="evaluate"))):
+        stamped = Stamped(1_000.0 + number, "supervisor", number, event)
+        state = fold(state, stamped)
+        told += lines(stamped, state)
+    assert told[-2:] == ["back at trained run demo: a recipe", "== score demo on its test rows"]

@@ -12,6 +12,7 @@ from typing import ClassVar
 from tui_app.drawing import Line, Role, fit, line, literal, spread, width_of, wrap
 from tui_app.glyphs import Glyphs
 from tui_app.meters import clipped, short_bytes
+from tui_app.runs.rungs import is_past_steps
 from tui_app.runs.view import RungStep, RunView
 
 LADDER_LINES = ("ladder: ", "weights of step ")
@@ -60,7 +61,7 @@ class Ladder:
                 drawn += [line("     ", (literal(first.cost), "faint"))]
                 spare -= 1
         if not rows:
-            if not view.state.is_over:
+            if not is_past_steps(view.state):
                 told = "the plan is being read" if view.plan is None else "no rung is left that would help"
                 drawn.append(line(" ", (told, "dim")))
             drawn = drawn or [line(" ", ("it was not needed", "dim"))]
@@ -76,10 +77,7 @@ class Ladder:
         if not rows:
             return (*drawn, *line(("not needed" if not view.state.ooms else "nothing is left to try", "dim")))
         if not view.state.rungs:
-            drawn = (
-                *drawn,
-                *line(("not needed so far" if not view.state.is_over else "it was not needed", "good"), "   next: "),
-            )
+            drawn = (*drawn, *line(("not needed so far", "good"), "   next: "))
         taken = sum(1 for first, _, _ in rows if first.status in ("done", "current"))
         shown = rows[max(taken - 2, 0) :]
         for number, (first, _, count) in enumerate(shown, max(taken - 2, 0) + 1):
@@ -108,7 +106,7 @@ class Ladder:
                 "memory has not run out"
                 if not is_good
                 else "it was not needed"
-                if state.is_over
+                if is_past_steps(state)
                 else "not needed so far"
             )
             drawn.append(line(" ", (told, "good" if is_good else "dim")))

@@ -160,7 +160,9 @@ def score_lines(view: RunView, width: int) -> list[Line]:
     for dataset in datasets(view.state):
         scores = scores_on(view.state, dataset)
         what = "rows nobody trained on" if dataset == "test" else f"rows of {literal(dataset)}"
-        rows += [line(""), *wrapped(f"scores on {scores[0].num_rows} {what}", width, "title")]
+        asked = {score.num_rows for score in scores}
+        count = f"{scores[0].num_rows}" if len(asked) == 1 else f"{min(asked)} to {max(asked)}"
+        rows += [line(""), *wrapped(f"scores on {count} {what}", width, "title")]
         first, *further = table_blocks(view.state, dataset, width, view.glyphs)
         rows += first
         if told := verdict_lines(view.state, dataset, width, view.glyphs):

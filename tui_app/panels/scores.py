@@ -7,17 +7,27 @@ how scores come about (`engine/evaluation`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine import events as ev
-from engine.findings import SURE
 from engine.run_state import RunState
 from tui_app.drawing import Line, Role, line, literal, padded, wrap
 from tui_app.glyphs import Glyphs
-from tui_app.result_table import PERCENT, metric_name, value_text
+from tui_app.result_table import is_of_these_rows, metric_name, value_text
+
+if TYPE_CHECKING:
+    from engine.evaluation.verdicts import Verdict
 
 MIN_TITLE = 12
 SHOWN_GROUPS = 6
+MARKS: dict[str, tuple[str, Role]] = {
+    "better": ("done", "good"),
+    "same": ("", "good"),
+    "unclear": ("", "warn"),
+    "worse": ("impossible", "bad"),
+}
+"""Glyph and role of each kind of verdict."""
 
 
 class Cell(NamedTuple):
@@ -54,7 +64,7 @@ def table_blocks(state: RunState, dataset: str, width: int, glyphs: Glyphs) -> l
         ("95 % interval", [Cell(f"{score.low:.1%} to {score.high:.1%}", "dim") for score in scores]),
         *((literal(metric_name(name)), [_metric_of(score, name) for score in scores]) for name in names),
     ]
-    titles = [literal(score.title) for score in scores]
+    titles = [literal(title) for title in row_titles(scores)]
     room = max(len(title) for title in titles)
     title_width = max(min(room, width - 36), min(room, MIN_TITLE))
     tables: list[list[Line]] = []
@@ -75,6 +85,12 @@ def table_blocks(state: RunState, dataset: str, width: int, glyphs: Glyphs) -> l
     return tables
 
 
+def row_titles(scores: Sequence[ev.VariantScored]) -> list[str]:
+    """What each is called, with its number of rows where not all were asked as many."""
+    is_even = len({score.num_rows for score in scores}) == 1
+    return [score.title if is_even else f"{score.title}, {score.num_rows} rows" for score in scores]
+
+
 def _width(column: tuple[str, Sequence[Cell]]) -> int:
     return max(len(column[0]), *(len(cell.text) for cell in column[1]))
 
@@ -92,7 +108,7 @@ def verdict_lines(state: RunState, dataset: str, width: int, glyphs: Glyphs) -> 
     """In words: what is better, what is worse, and what nobody can tell from these rows."""
     scores = scores_on(state, dataset)
     titles = {score.variant: literal(score.title) for score in scores}
-    compared = [each for each in state.comparisons if each.dataset == dataset]
+    compared = [each for each in state.comparisons if each.dataset == dataset and is_of_these_rows(each, scores)]
     if compared:
         seen = [_pair_lines(each, titles, width, glyphs) for each in compared if each.metric == compared[0].metric]
         rows = [each for told in seen for each in told]
@@ -101,55 +117,54 @@ def verdict_lines(state: RunState, dataset: str, width: int, glyphs: Glyphs) -> 
     return [*rows, *group_lines(scores, width, glyphs), *_unseen(scores, width)]
 
 
+def _told(found: Verdict, width: int, glyphs: Glyphs, *, has_figures: bool) -> list[Line]:
+    """One verdict with its mark and colour, and what it rests on where that does not stand in the table already."""
+    sign, role = MARKS[found.kind]
+    mark = f"{getattr(glyphs, sign)} " if sign else ""
+    rows = wrapped(f"{mark}{found.text}", width, role)
+    return [*rows, *wrapped(found.figures, width, "dim", indent=3)] if has_figures else rows
+
+
 def _pair_lines(pair: ev.VariantsCompared, titles: dict[str, str], width: int, glyphs: Glyphs) -> list[Line]:
-    """One comparison row by row. A difference that chance explains is called none."""
-    other = titles.get(pair.other, literal(pair.other))
-    base = titles.get(pair.base, literal(pair.base))
-    is_shown = pair.p_value < SURE and pair.num_better != pair.num_worse
-    if not pair.num_better and not pair.num_worse:
-        return wrapped(f"{other} answers every row as well as {base}", width, "good")
-    if not is_shown:
-        head, role = f"no difference of {other} to {base} is shown", "warn"
-    elif pair.num_better > pair.num_worse:
-        head, role = f"{glyphs.done} {other} is better than {base}", "good"
-    else:
-        head, role = f"{glyphs.impossible} {other} is worse than {base}", "bad"
-    told = wrapped(f"{head}: {pair.num_better} better, {pair.num_worse} worse of {pair.num_rows} rows", width, role)  # type: ignore[arg-type]
-    points = f"{pair.difference:+.4f} ({pair.low:+.4f} to {pair.high:+.4f})"
-    if pair.metric in PERCENT:
-        points = f"{100 * pair.difference:+.1f} points ({100 * pair.low:+.1f} to {100 * pair.high:+.1f})"
-    return [*told, *wrapped(f"{points}, sign test {chance(pair.p_value)}", width, "dim", indent=3)]
+    """One comparison row by row."""
+    from engine.evaluation.verdicts import verdict  # late: the first frame has no use for the metrics behind it
 
-
-def chance(p_value: float) -> str:
-    """A p value in words: how often chance alone does that."""
-    if p_value < 0.001:
-        return "p < 0.001"
-    return f"p = {p_value:.3f}" if p_value < 0.1 else f"p = {p_value:.2f}"
+    named = {pair.other: literal(pair.other), pair.base: literal(pair.base)} | titles
+    found = verdict(pair, named)
+    return _told(found, width, glyphs, has_figures=found.kind != "same")
 
 
 def _by_intervals(scores: Sequence[ev.VariantScored], width: int, glyphs: Glyphs) -> list[Line]:
     """Tuned against the best base, by their intervals: no comparison row by row is there."""
-    tuned = next((score for score in scores if score.variant == "tuned"), None)
-    bases = [score for score in scores if score.variant.startswith("base")]
-    if tuned is None or not bases:
+    from engine.evaluation.verdicts import verdict_of_intervals  # late, as above
+
+    tuned, base = tuned_and_base(scores)
+    if tuned is None:
         return []
-    base = max(bases, key=lambda score: score.num_correct)
-    against = literal(base.title)
-    if tuned.low > base.high:
-        return wrapped(f"{glyphs.done} better than {against}: the intervals do not touch", width, "good")
-    if tuned.high < base.low:
-        return wrapped(f"{glyphs.impossible} worse than {against}: the intervals do not touch", width, "bad")
-    return wrapped(f"no difference to {against} is shown: the intervals overlap", width, "warn")
+    if base is None:
+        asked = sorted({score.num_rows for score in scores if score.variant.startswith("base")})
+        if not asked:
+            return []
+        told = f"tuned was asked {tuned.num_rows} rows and base {asked[-1]}: score them together to compare them (v)"
+        return wrapped(told, width, "warn")
+    named = [replace(each, title=literal(each.title)) for each in (tuned, base)]
+    return _told(verdict_of_intervals(*named), width, glyphs, has_figures=False)
+
+
+def tuned_and_base(scores: Sequence[ev.VariantScored]) -> tuple[ev.VariantScored | None, ev.VariantScored | None]:
+    """The tuned model, and the best base of those that were asked as many rows."""
+    tuned = next((score for score in scores if score.variant == "tuned"), None)
+    if tuned is None:
+        return None, None
+    bases = [each for each in scores if each.variant.startswith("base") and each.num_rows == tuned.num_rows]
+    return tuned, max(bases, key=lambda score: score.num_correct, default=None)
 
 
 def group_lines(scores: Sequence[ev.VariantScored], width: int, glyphs: Glyphs) -> list[Line]:
     """Groups of rows that the tuned model answers worse than the best base, and those it answers better."""
-    tuned = next((score for score in scores if score.variant == "tuned"), None)
-    bases = [score for score in scores if score.variant.startswith("base")]
-    if tuned is None or not bases or not tuned.groups:
+    tuned, base = tuned_and_base(scores)
+    if tuned is None or base is None or not tuned.groups:
         return []
-    base = max(bases, key=lambda score: score.num_correct)
     before = {name: correct / total for name, total, correct in base.groups if total}
     changed = [
         (correct / total - before[name], f"{literal(name)} {before[name]:.0%} {glyphs.arrow} {correct / total:.0%}")

@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     if (state := liveness(target)) != "dead":
         raise in_charge_already(target, state)
     asked = prepared(target, options)
-    skip = num_starts(target)
+    skip, before = num_starts(target), state_of(target)
     request = ask(target, "evaluate", f"score {name_of(target)} on {rows_in_words(asked)}", asked.to_json())
     if options.detach:
         return told_detached(target, request.number, as_json=options.json)
@@ -81,7 +81,19 @@ def run(options: argparse.Namespace) -> int:
         code, after = watch_request(target, request.number, as_json=False, skip_starts=skip)
     if code == 0:
         tell(target, after, asked.rows, options)
+        if not options.json:
+            print("\n".join(fewer_rows(target, before, after, asked.rows)))
     return code
+
+
+def fewer_rows(target: RunDir, before: RunState, after: RunState, dataset: str) -> list[str]:
+    """That scores of fewer rows than before are now those of the run, and how to have the others back."""
+    most = max((score.num_rows for score in before.scores if score.dataset == dataset), default=0)
+    now = [score.num_rows for score in after.scores if score.dataset == dataset]
+    if not now or min(now) >= most:
+        return []
+    told = f"Before, {most} rows were scored; status, report and screens now show these {min(now)}."
+    return [told, f"All of them again: finetui eval {target.reference}"]
 
 
 def wants_list_only(options: argparse.Namespace) -> bool:
@@ -93,11 +105,15 @@ def wants_list_only(options: argparse.Namespace) -> bool:
 
 def scored_already(target: RunDir) -> RunState | None:
     """The state of a run whose variants were compared on its test split."""
+    state = state_of(target)
+    return state if any(pair.dataset == "test" for pair in state.comparisons) else None
+
+
+def state_of(target: RunDir) -> RunState:
     from engine.event_log import read_events
     from engine.run_state import fold_all
 
-    state = fold_all(read_events(target.events))
-    return state if any(pair.dataset == "test" for pair in state.comparisons) else None
+    return fold_all(read_events(target.events))
 
 
 def check_numbers(options: argparse.Namespace) -> None:
@@ -266,7 +282,8 @@ def name_of(target: RunDir) -> str:
 def rows_in_words(asked: Asked) -> str:
     from engine.evaluation.request import OWN_ROWS
 
-    return "its test rows" if asked.rows == OWN_ROWS else f"the rows {asked.rows}"
+    told = "its test rows" if asked.rows == OWN_ROWS else f"the rows {asked.rows}"
+    return told if asked.max_rows is None else f"the first {asked.max_rows} of {told}"
 
 
 def told_detached(target: RunDir, number: int, *, as_json: bool) -> int:
@@ -281,7 +298,7 @@ def told_detached(target: RunDir, number: int, *, as_json: bool) -> int:
 
 def tell(target: RunDir, state: RunState, dataset: str, options: argparse.Namespace) -> None:
     """The table, what is better in words, and the first rows that changed; or all of it as one object."""
-    from tui_app.changed_rows import changed_rows, row_lines
+    from tui_app.changed_rows import changed_rows, main_pair, row_lines
     from tui_app.result_table import comparison_lines, result_table
 
     scores = [score for score in state.scores if score.dataset == dataset]
@@ -294,6 +311,10 @@ def tell(target: RunDir, state: RunState, dataset: str, options: argparse.Namesp
         rows = changed_rows(target, state, dataset, kind)
         shown = rows if options.rows else rows[:NUM_SHOWN]
         told += row_lines(kind, rows, shown, {score.variant: score.title for score in scores})
+        if options.rows and not rows:
+            is_known = kind == "wrong" or main_pair(state, dataset) is not None
+            none = "No row is wrong." if kind == "wrong" else f"No row got {kind}."
+            told += ["", none if is_known else "No two variants were compared on these rows."]
     if scores:
         folder = (target.path / scores[0].answers_file).parent
         told += ["", f"Answers, row by row: {one_line(str(folder))}/"]

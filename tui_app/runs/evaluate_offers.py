@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 ROW_COUNTS = (50, 200)
 """How many rows may be asked instead of all."""
+ONE_EXAMPLE = "base, 1 example"
+"""Offered where the recipe asks for no examples in the prompt; else it is the recipe's number of them."""
 METRIC_TEXTS = {
     "exact_match": "The answer, or the part that the recipe takes out of it, is the expected one.",
     "perplexity": "How surprised the variant is by the expected answers: 1 is not at all. Needs no generating.",
@@ -42,12 +44,16 @@ def evaluate_offers(run: RunDir, state: RunState) -> list[Offer]:
 
     recipe = Recipe.load(run.recipe)
     offers: list[Offer] = []
-    for number, variant in enumerate(variants_of(run, recipe, Asked(num_examples=1))):
+    has_examples = "examples" in recipe.evaluation.baselines
+    for number, variant in enumerate(variants_of(run, recipe, Asked(num_examples=None if has_examples else 1))):
         heading = "" if number else "Who is asked"
         text = "Answers are kept: rows that were answered before are not asked again."
-        offers.append(Offer(f"variant:{variant.name}", variant.title, _before(state, variant.name), text, "", heading))
+        title = variant.title if has_examples or not variant.has_examples else ONE_EXAMPLE
+        offers.append(Offer(f"variant:{variant.name}", title, _before(state, variant.name), text, "", heading))
     own = [("", "all rows", "of the run's test split")]
-    own += [(str(count), f"{count} rows", "the first of them: quicker, wider intervals") for count in ROW_COUNTS]
+    most = max((score.num_rows for score in state.scores if score.dataset == "test"), default=None)
+    fewer = [count for count in ROW_COUNTS if most is None or count < most]
+    own += [(str(count), f"{count} rows", "the first of them: quicker, wider intervals") for count in fewer]
     for number, (count, label, detail) in enumerate(own):
         heading = "" if number else "How many rows"
         text = "All variants answer the same rows, so they are compared row by row."
@@ -56,7 +62,7 @@ def evaluate_offers(run: RunDir, state: RunState) -> list[Offer]:
     words = sorted(families().items(), key=lambda each: each[0] not in usual)
     for number, (word, metrics) in enumerate(words):
         problems = [problem for metric in metrics for problem in metric.problems(recipe.evaluation)]
-        reason = " ".join(problems[0][1:]) if problems else ""
+        reason = "{}: {} {}".format(*problems[0]) if problems else ""
         heading = "" if number else "What is measured"
         label = word.replace("_", " ")
         detail = "usual" if word in usual else ""
@@ -101,7 +107,8 @@ def evaluate_asking(run: RunDir, offers: Sequence[Offer], marked: Collection[str
     for name in metrics:
         words += ["--metric", name]
     words += ["--max-rows", count] if count else []
-    words += ["--examples", "1"] if "base_examples" in variants else []
+    is_new = any(offer.label == ONE_EXAMPLE for offer in offers)
+    words += ["--examples", "1"] if is_new and "base_examples" in variants else []
     title = f"score {len(variants)} variant{'s' * (len(variants) != 1)} again"
     return Asking("evaluate", title, () if problem else tuple(words), lambda: _settings(run, words[2:]), problem)
 

@@ -30,9 +30,10 @@ DEFAULT_TYPE = "Q8_0"
 START_SECONDS = 40.0
 """Loading the libraries and the models, and the rows that each artifact answers, whatever its size."""
 SECONDS_PER_GB = {"merged": 9.0, "gguf": 25.0}
-"""Writing, reading back and checking a gigabyte, measured with SmolLM2-135M on two cores: an order of magnitude."""
+"""Writing, reading back and checking a gigabyte: a guess from what SmolLM2-135M took on two cores, an order of
+magnitude."""
 IMATRIX_SECONDS = 160.0
-"""For a gigabyte of weights, over 4,500 tokens of rows."""
+"""For a gigabyte of weights, over 4,500 tokens of rows: a guess, too."""
 TEXTS = {
     "adapter": "What was trained, as PEFT loads it: it lies in the run already. Checked again and, if wanted, copied.",
     "merged": "One model folder (safetensors) with base and adapter in the base's own number type: for transformers, "

@@ -163,6 +163,9 @@ def _late(view: RunView) -> str:
     if work is None:
         waited = _for(since(view, ev.StageStarted))
         if view.state.phase == "exporting":
+            made, began = since(view, ev.ArtifactExported), since(view, ev.StageStarted)
+            if made is not None and (began is None or made < began):
+                return f"an artifact is in place; what is left is being done{_for(made)}"
             return f"the export is being started{waited}"
         return f"the model is being loaded to be scored{waited}"
     unit = " answers" if view.state.phase == "evaluating" else ""

@@ -24,7 +24,7 @@ def rung_steps(state: RunState, trace: RunTrace, ahead: Iterable[RungStep]) -> t
             RungStep(
                 name=rung.rung,
                 cost=rung.cost,
-                status="current" if rung.plan_file == present and not state.is_over else "done",
+                status="current" if rung.plan_file == present and not is_past_steps(state) else "done",
                 changes_objective=rung.changes_objective,
                 before_bytes=rung.before_bytes,
                 after_bytes=rung.after_bytes,
@@ -34,7 +34,12 @@ def rung_steps(state: RunState, trace: RunTrace, ahead: Iterable[RungStep]) -> t
                 step=attempt.resumed_from_step if attempt else None,
             )
         )
-    return (*taken, *(() if state.is_over else ahead))
+    return (*taken, *(() if is_past_steps(state) else ahead))
+
+
+def is_past_steps(state: RunState) -> bool:
+    """Whether no step is made any more, and so no rung is taken: scoring and exporting have means of their own."""
+    return state.is_over or state.finished is not None or state.phase in ("evaluating", "exporting")
 
 
 def attempts_by_plan(trace: RunTrace) -> dict[str, ev.AttemptStarted]:

@@ -36,6 +36,7 @@ KEYS = (
         footer=True, opens_field=True),
     Key("b", "turn(0)", "other left", "Another variant on the left.", footer=True),
     Key("v", "turn(1)", "other right", "Another variant on the right.", footer=True),
+    Key("d", "dataset", "other rows", "The next set of rows that was scored: the test split, then rows of your own."),
     Key("y", "copy", "copy", "Copy the row with both answers to the terminal's clipboard.", footer=True),
     Key("up,k", "move(-1)", "up", "To the row above.", shown="↑ k"),
     Key("down,j", "move(1)", "down", "To the row below.", shown="↓ j"),
@@ -190,9 +191,9 @@ class ExamplesPage(Page[None]):
         place = f"   row {self.pointed + 1:,} of {len(self.rows):,}" if self.rows else ""
         going = "" if pair.before.is_whole and pair.now.is_whole else "   (being scored)"
         left, right = literal(pair.before.title), literal(pair.now.title)
-        return line(
-            " ", (left, "strong"), f" {self.glyphs.arrow} ", (right, "strong"), (place, "dim"), (going, "accent")
-        )
+        rows = "" if self.dataset == "test" else f"   on {literal(self.dataset)}"
+        both = line(" ", (left, "strong"), f" {self.glyphs.arrow} ", (right, "strong"))
+        return (*both, *line((rows, "accent"), (place, "dim"), (going, "accent")))
 
     def _detail(self, width: int) -> list[Line]:
         if self.pair is None or not self.rows:
@@ -224,6 +225,19 @@ class ExamplesPage(Page[None]):
         chosen[side] = next(each for each in self._sources if each.variant == wanted)
         self._take(chosen[0], chosen[1])
         self._read()
+
+    def action_dataset(self) -> None:
+        """The next set of rows with answers."""
+        names = list(dict.fromkeys(score.dataset for score in self.viewer.state.scores))
+        if len(names) < 2:
+            told = "Only one set of rows was scored: finetui eval RUN --data ROWS scores others."
+            self.app.notify(told, markup=False, timeout=4)
+            return
+        here = names.index(self.dataset) if self.dataset in names else -1
+        self.dataset = names[(here + 1) % len(names)]
+        self.pair, self.kind, self.rows = None, "", []
+        self.pointed = self.top = 0
+        self._look()
 
     def action_move(self, by: int) -> None:
         self._to(self.pointed + by)

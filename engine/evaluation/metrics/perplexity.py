@@ -51,9 +51,12 @@ class Loss(MeanOfRows):
         values: Values,
         settings: EvaluationSection,  # noqa: ARG002 - the protocol's
     ) -> tuple[float, float] | None:
-        """That of a mean of rows of unequal weight."""
+        """That of a mean of rows of unequal weight; no loss is below 0, and so no perplexity below 1."""
         known = _weighted(replies, values)
-        return weighted_mean_interval(known) if len(known) > 1 and not _is_broken(replies) else None
+        if len(known) < 2 or _is_broken(replies):
+            return None
+        low, high = weighted_mean_interval(known)
+        return max(low, 0.0), high
 
 
 class Perplexity(Loss):

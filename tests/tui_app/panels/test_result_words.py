@@ -6,8 +6,11 @@ from dataclasses import replace
 
 from engine import events as ev
 from engine.events import Event
+from engine.run_trace import RunTrace
 from engine.units import MIB
 from tests.tui_app.panels.test_words import STEP, TRAINING, score, text_of, view_of
+from tui_app.runs.rungs import rung_steps
+from tui_app.runs.view import RungStep
 
 FINISHED = ev.RunFinished(seconds=5.0)
 BASE, TUNED = score("base_zero_shot", 20, 0.13, 0.29), score("tuned", 90, 0.82, 0.95)
@@ -50,13 +53,24 @@ def test_on_a_narrow_screen_further_metrics_stand_in_a_table_below_what_they_mea
 
 def test_a_difference_is_told_row_by_row_and_one_that_chance_explains_is_called_none() -> None:
     text = result(BASE, TUNED, pair("tuned", 72, 2, 0.7, 1e-9), FINISHED)
-    assert "tuned is better than base_zero_shot: 72 better, 2 worse of 100 rows" in text
-    assert "+70.0 points (+65.0 to +75.0), sign test p < 0.001" in text
+    assert "tuned is better than base_zero_shot: 72 of 100 rows better, 2 worse" in text
+    assert "exact match +70.0 points (95 %: +65.0 to +75.0), sign test p < 0.001" in text
     text = result(BASE, TUNED, pair("tuned", 5, 4, 0.01, 1.0), FINISHED)
     assert "no difference of tuned to base_zero_shot is shown" in text
     text = result(BASE, TUNED, pair("tuned", 1, 11, -0.1, 0.006), FINISHED)
     assert "tuned is worse than base_zero_shot" in text
-    assert "answers every row as well" in result(BASE, TUNED, pair("tuned", 0, 0, 0.0, 1.0), FINISHED)
+    assert "tuned does as well as base_zero_shot on each of 100 rows" in result(
+        BASE, TUNED, pair("tuned", 0, 0, 0.0, 1.0), FINISHED
+    )
+
+
+def test_scores_of_fewer_rows_are_marked_and_not_held_against_those_of_more() -> None:
+    fewer = replace(TUNED, num_rows=20, num_correct=19)
+    text = result(BASE, TUNED, pair("tuned", 72, 2, 0.7, 1e-9), fewer, FINISHED)
+    assert "scores on 20 to 100 rows nobody trained on" in text
+    assert "tuned, 20 rows" in text
+    assert "better than" not in text
+    assert "tuned was asked 20 rows and base 100: score them together" in text
 
 
 def test_an_artifact_says_its_size_type_and_how_it_was_checked() -> None:
@@ -97,6 +111,19 @@ def test_an_export_that_goes_on_shows_a_bar_what_is_done_and_no_speed_of_steps()
         assert words in text
     assert "tok/s" not in text_of("throughput", view)
     assert "gguf-Q8_0: writing: 20 of 40, about 2 s left" in text_of("status", view)
+
+
+def test_what_is_left_after_the_last_artifact_is_not_called_a_start() -> None:
+    text = text_of("result", view_of(*exporting(), replace(ARTIFACT, artifact="merged")), height=40)
+    assert "what is left is being done" in text
+    assert "is being started" not in text
+
+
+def test_no_rung_is_announced_once_the_steps_are_over() -> None:
+    ahead = (RungStep("halve_micro_batch", "slower", "next"),)
+    state = view_of(*exporting()).state
+    assert rung_steps(state, RunTrace(), ahead) == ()
+    assert "it was not needed" in text_of("ladder", view_of(*exporting()), height=12)
 
 
 def test_scoring_counts_answers_and_an_export_without_a_count_has_no_bar() -> None:

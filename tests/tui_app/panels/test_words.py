@@ -189,7 +189,7 @@ def score(variant: str, correct: int, low: float, high: float, groups: tuple[tup
     [
         (score("tuned", 90, 0.82, 0.95), "better than base"),
         (score("tuned", 2, 0.01, 0.07), "worse than base"),
-        (score("tuned", 25, 0.17, 0.34), "no difference to base is shown"),
+        (score("tuned", 25, 0.17, 0.34), "no difference of tuned to base is shown"),
     ],
 )
 def test_the_result_says_in_words_whether_training_helped(tuned: Event, words: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from textual.pilot import Pilot
@@ -12,6 +13,7 @@ from engine.run_dir import RunDir
 from tests.tui_app.live_driving import drive
 from tests.tui_app.live_runs import append, recorded_run, running_run
 from tests.tui_app.on_screen import shown, until
+from tui_app.runs.evaluate_offers import evaluate_asking, evaluate_offers
 from tui_app.runs.export_offers import export_asking, export_offers
 from tui_app.runs.offers import Offer, turned
 from tui_app.screens.evaluate_page import EvaluatePage
@@ -66,6 +68,28 @@ def test_x_shows_the_rows_that_got_better_and_keys_go_through_kinds_and_words() 
         assert pilot.app.screen is screen
 
     drive(scored_run(), test)
+
+
+def test_d_goes_on_to_rows_of_another_set_and_back() -> None:
+    run = scored_run()
+    folder = run.evaluations / "mine" / "answers"
+    folder.mkdir(parents=True)
+    for variant in ("base_zero_shot", "tuned"):
+        answers(folder / f"{variant}.jsonl", is_tuned=variant == "tuned", num_rows=6)
+        place = f"evaluations/mine/answers/{variant}.jsonl"
+        event = replace(scored(variant), dataset="mine", num_rows=6, num_correct=3, answers_file=place)
+        append(run, event, writer="evaluate")
+
+    async def test(pilot: Pilot[int], _screen: LiveScreen) -> None:
+        await pilot.press("x")
+        await until(pilot, lambda: "[better 20]" in shown(pilot.app))
+        await pilot.press("d")
+        await until(pilot, lambda: "[better 3]" in shown(pilot.app))
+        assert "on mine" in shown(pilot.app)
+        await pilot.press("d")
+        await until(pilot, lambda: "[better 20]" in shown(pilot.app))
+
+    drive(run, test)
 
 
 def test_rows_are_shown_while_the_tuned_model_is_still_being_scored() -> None:
@@ -127,6 +151,21 @@ def test_the_request_of_the_screen_is_the_one_of_the_command_line() -> None:
     settings = export_asking(run, offers, {"merged"}).settings()
     assert settings["to"] == ["merged"]
     assert export_asking(run, offers, set()).problem
+
+
+def test_the_base_is_asked_again_with_as_many_examples_as_the_recipe_has() -> None:
+    run = scored_run()
+    run.dataset.mkdir(exist_ok=True)
+    (run.dataset / "train.jsonl").touch()
+    offers = evaluate_offers(run, ev_state(run))
+    asking = evaluate_asking(run, offers, {"variant:base_examples", "metric:exact_match"})
+    assert "base_examples" in asking.words
+    assert "--examples" not in asking.words
+
+
+def test_no_more_rows_are_offered_than_were_scored() -> None:
+    run = scored_run()
+    assert [each.name for each in evaluate_offers(run, ev_state(run)) if each.one_of == "rows"] == ["rows:"]
 
 
 def ev_state(run: RunDir):  # type: ignore[no-untyped-def]

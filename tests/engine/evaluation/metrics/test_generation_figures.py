@@ -34,6 +34,12 @@ def test_a_uniform_model_has_the_perplexity_of_its_vocabulary(settings: Settings
     assert (found.value, found.low, found.high) == pytest.approx((50, 50, 50))
 
 
+def test_no_interval_of_a_loss_goes_below_0_nor_one_of_a_perplexity_below_1(settings: Settings) -> None:
+    replies = losses((0.0, 5), (0.0, 5), (0.4, 5))
+    assert measure(all_metrics()["loss"], replies, settings()).low == 0
+    assert measure(all_metrics()["perplexity"], replies, settings()).low == 1
+
+
 def test_rows_without_a_trained_token_do_not_count_and_a_loss_that_is_no_number_leaves_none(settings: Settings) -> None:
     metric = all_metrics()["loss"]
     assert measure(metric, losses((1.0, 4), (None, None), (9.0, 0)), settings()).value == 1.0
