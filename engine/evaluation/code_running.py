@@ -63,8 +63,8 @@ DEFAULT_LIMITS = RunLimits()
 def run_code(code: str, tests: Sequence[str], limits: RunLimits = DEFAULT_LIMITS) -> CodeResult:
     """Run `code`, then each test with the names it left. Nothing that the code does escapes.
 
-    Leaving early is no pass: the end of the last test must be reached. Raises DiagnosisError when no process can be
-    started here.
+    Leaving early is no pass: the end of the last test must be reached. Code that searches this program's frames for
+    the mark could still lie. Raises DiagnosisError when no process can be started here.
     """
     mark = secrets.token_hex(16)
     with tempfile.TemporaryDirectory(prefix="finetui-code-", ignore_cleanup_errors=True) as name:
@@ -92,11 +92,23 @@ def run_code(code: str, tests: Sequence[str], limits: RunLimits = DEFAULT_LIMITS
 
 def _result(printed: bytes, mark: str, exit_code: int, is_cut: bool) -> CodeResult:
     start = f"\n{mark}".encode()
-    told = [json.loads(piece.partition(b"\n")[0]) for piece in printed.split(start)[1:]]
-    unconfined = tuple(told[0]["left"]) if told else ()
-    if len(told) == 2 and "passed" in told[1]:
-        outcome: Literal["passed", "failed"] = "passed" if told[1]["passed"] else "failed"
-        return CodeResult(outcome, told[1]["where"], told[1]["fault"], unconfined)
+    told = [piece.partition(b"\n")[0] for piece in printed.split(start)[1:]]
+    unconfined = tuple(json.loads(told[0])["left"]) if told else ()
+    if len(told) == 2:
+        verdict, _, text = told[1].partition(b" ")
+        if verdict == b"passed":
+            return CodeResult("passed", unconfined=unconfined)
+        if verdict == b"failed":
+            return CodeResult("failed", *_why(text), unconfined)
     if is_cut:
         return CodeResult("printed_too_much", fault="printed more than is read", unconfined=unconfined)
     return CodeResult("ended", fault=f"the code ended its process (exit code {exit_code})", unconfined=unconfined)
+
+
+def _why(text: bytes) -> tuple[str, str]:
+    """Where and how it failed, as the process told; nothing where the code spoiled what tells it."""
+    try:
+        told = json.loads(text)
+        return str(told["where"]), str(told["fault"])
+    except (ValueError, KeyError, TypeError):
+        return "", ""

@@ -129,3 +129,16 @@ def test_an_exception_that_fights_back_is_a_failure_like_any_other() -> None:
 def test_the_limits_of_the_code_cannot_be_raised_from_inside() -> None:
     code = "import resource\nresource.setrlimit(resource.RLIMIT_CPU, (10**6, 10**6))"
     assert run(code).outcome == "failed"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import builtins\nbuiltins.exec = lambda *_: None",
+        "import builtins\nbuiltins.compile = lambda *_: 'True'",
+        'import json\njson.dumps = lambda *_: \'{"passed": true, "where": "", "fault": ""}\'',
+        "import json\njson.JSONEncoder.encode = lambda *_: 'passed'",
+    ],
+)
+def test_code_that_replaces_what_runs_and_tells_its_tests_does_not_pass_them(code: str) -> None:
+    assert run(code, "assert False").outcome == "failed"
