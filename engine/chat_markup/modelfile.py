@@ -36,8 +36,13 @@ class Modelfile:
         return "\n".join(parts) + "\n"
 
 
+def can_hold(text: str) -> bool:
+    """Whether a Modelfile has a way to write a text."""
+    return f"{_QUOTES}\n" not in text and "\r" not in text
+
+
 def _quoted(what: str, text: str) -> str:
-    if f"{_QUOTES}\n" in text or "\r" in text:
+    if not can_hold(text):
         raise ModelError(
             f"The {what} holds three double quotes at the end of a line, or a carriage return.",
             means="A Modelfile has no way to write them inside a text.",

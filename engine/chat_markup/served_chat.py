@@ -126,7 +126,7 @@ def _notes(tokenizer: Any, rendering: str, markup: Markup, has_new_start: bool) 
 
 def _no_place_for_system() -> ModelError:
     return ModelError(
-        "There is a system text (data.system), and the model's chat template has no place for one.",
+        "The rows have a system text (data.system, or their first message); the chat template has no place for one.",
         means="Ollama would drop it, and the model would be asked otherwise than it was trained.",
-        remedy="Put it into the first message of each row and train again, or unset data.system.",
+        remedy="Put it into the user's message of each row, without data.system, and train again.",
     )

@@ -21,6 +21,8 @@ from engine.recipe import Problem, Recipe
 from engine.units import format_bytes
 
 ARTIFACT = "hub"
+DRY_RUN = "hub-dry-run"
+"""Name of what would have been sent: never that of something which lies on the hub."""
 KEPT_HERE = (placing.MANIFEST, "*.gguf.json", ".*")
 """Files that name this machine's runs and folders: they are not sent."""
 NAMED_FILES = 8
@@ -48,17 +50,19 @@ class Hub:
         num_bytes = sum(files.values())
         notes = [_named(files)]
         if push:
-            url = _push(job, repo, folder, what, files)
+            name, path = f"{ARTIFACT}-{what}", _push(job, repo, folder, what, files)
             notes.append(f"pushed {len(files)} files, found there again with their sizes")
         else:
-            url = f"{_endpoint()}/{repo}"
+            own = job.run.path
+            name, path = DRY_RUN, str(folder.relative_to(own) if folder.is_relative_to(own) else folder)
             kind = "private" if job.settings.get("private") else "public"
-            notes.append(f"dry run: nothing was sent; --push would create {repo} ({kind}) if it is not there")
+            told = f"--push would create {_endpoint()}/{repo} ({kind}) if it is not there"
+            notes.append(f"dry run: nothing was sent; {told}")
         return [
             ArtifactExported(
-                artifact=f"{ARTIFACT}-{what}",
+                artifact=name,
                 kind="hub",
-                path=url,
+                path=path,
                 num_bytes=num_bytes,
                 seconds=round(time.monotonic() - begun, 2),
                 file_type=what,

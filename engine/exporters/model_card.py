@@ -100,7 +100,7 @@ def _card(job: Job, title: str, loading: str, metadata: dict[str, str], about: t
         "tags:",
         "- finetui",
         "---",
-        f"# {_plain(title)}",
+        f"# {' '.join(_plain(title).split())}",
         "",
         _plain(job.recipe.description.strip()) if job.recipe.description else "",
         "",

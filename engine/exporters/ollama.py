@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.chat_markup.modelfile import Modelfile, read
+from engine.chat_markup.modelfile import Modelfile, can_hold, read
 from engine.chat_markup.served_chat import Chat, completion_chat, served_chat
 from engine.events import ArtifactExported, clip
 from engine.exporters import Job, placing
@@ -40,21 +40,28 @@ class Ollama:
     NEEDS: tuple[str, ...] = ("gguf",)
 
     def problems(self, recipe: Recipe, config: Mapping[str, Any] | None) -> list[Problem]:
-        """Those of the GGUF file; the chat template is checked with the tokenizer, when the folder is made."""
-        return GGUF.problems(recipe, config)
+        """Those of the GGUF file and of the system text; the chat template is checked when the folder is made."""
+        found = [*GGUF.problems(recipe, config)]
+        if not can_hold(recipe.data.system or ""):
+            happened = (
+                "holds three double quotes at the end of a line, or a carriage return; no Modelfile can hold that."
+            )
+            found.append(Problem("data.system", happened, "Change it, or leave ollama out of export.to."))
+        return found
 
     def export(self, job: Job) -> list[ArtifactExported]:
         begun = time.monotonic()
         source, final = gguf_file(job), job.place / ARTIFACT
-        made_from = placing.origin(job, file=source.name, system=job.recipe.data.system)
+        made_from = placing.origin(job, file=source.name, name=model_name(job))
         if not job.settings.get("force") and (there := placing.up_to_date(final, made_from)):
             job.tell(ARTIFACT, "is there already and up to date")
             return [there]
         job.tell(ARTIFACT, "rendering conversations both ways")
-        chat = _chat(job, source)
+        system = system_text(job)
+        chat = _chat(job, source, system)
         with placing.staged(job.place, ARTIFACT, made_from) as folder:
             notes = _link_or_copy(source, folder / source.name)
-            modelfile = _modelfile(job, source, chat)
+            modelfile = _modelfile(job, source, chat, system)
             path = folder / "Modelfile"
             path.write_text(modelfile.text(), encoding="utf-8")
             if read(path.read_text(encoding="utf-8")) != modelfile:
@@ -71,13 +78,26 @@ def create_command(job: Job, final: Path) -> str:
 
 
 def model_name(job: Job) -> str:
-    """The run's name with the characters that Ollama allows."""
-    return "".join(
-        each if each.isascii() and (each.isalnum() or each in "-_.") else "-" for each in job.run.name
-    ).lower()
+    """The name asked for, else the run's, with the characters that Ollama allows."""
+    wanted = str(job.settings.get("name") or job.run.name)
+    return "".join(each if each.isascii() and (each.isalnum() or each in "-_./:") else "-" for each in wanted).lower()
 
 
-def _chat(job: Job, source: Path) -> Chat:
+def system_text(job: Job) -> str | None:
+    """The recipe's data.system, or the system message that every trained row begins with; None where they differ."""
+    from data.conversation import Conversation
+    from engine.training.dataset_files import read_examples
+
+    found: set[str | None] = set()
+    for row in read_examples(job.run.dataset / "train.jsonl"):
+        first = row.messages[0] if isinstance(row, Conversation) else None
+        found.add(first.content if first is not None and first.role == "system" else None)
+        if len(found) > 1:
+            break
+    return job.recipe.data.system or (found.pop() if len(found) == 1 else None)
+
+
+def _chat(job: Job, source: Path, system: str | None) -> Chat:
     from engine.training.tokenizer_loading import load_tokenizer
 
     tokenizer = load_tokenizer(merged_folder(job), trust_remote_code=job.recipe.model.trust_remote_code)
@@ -85,7 +105,7 @@ def _chat(job: Job, source: Path) -> Chat:
     stop = tuple(str(text) for text in tokenizer.convert_ids_to_tokens(sorted(prepared["stop_ids"])))
     if prepared["rendering"] == "plain" and not _has_turns(job):
         return completion_chat(stop)
-    return served_chat(tokenizer, prepared["rendering"], source, stop, system=job.recipe.data.system)
+    return served_chat(tokenizer, prepared["rendering"], source, stop, system=system)
 
 
 def _has_turns(job: Job) -> bool:
@@ -96,7 +116,7 @@ def _has_turns(job: Job) -> bool:
     return isinstance(next(iter(read_examples(job.run.dataset / "train.jsonl")), None), Conversation)
 
 
-def _modelfile(job: Job, source: Path, chat: Chat) -> Modelfile:
+def _modelfile(job: Job, source: Path, chat: Chat, system: str | None) -> Modelfile:
     values, _ = read_gguf_metadata(source)
     header = read_gguf_header(source)
     longest = int(values.get(f"{header.architecture}.context_length") or USUAL_CONTEXT)
@@ -109,7 +129,7 @@ def _modelfile(job: Job, source: Path, chat: Chat) -> Modelfile:
     return Modelfile(
         model=f"./{source.name}",
         template=chat.template,
-        system=job.recipe.data.system or None,
+        system=system or None,
         parameters=(*(("stop", text) for text in chat.stop), ("num_ctx", str(context)), *FIXED),
         licence=header.licence or base_of(job).licence,
         comment=comment,

@@ -99,14 +99,15 @@ def everything_written(job: Job) -> bytes:
     return b"".join(path.read_bytes() for path in job.run.path.rglob("*") if path.is_file())
 
 
-def test_without_push_nobody_is_asked_and_the_files_are_named(
+def test_without_push_nobody_is_asked_the_files_are_named_and_nothing_claims_to_lie_on_the_hub(
     fake_hub: type[FakeHub], rig: Callable[..., Rig], job_of: Callable[..., Job]
 ) -> None:
     (event,) = hub.EXPORTER.export(job_of(rig(), repo="me/model", what="adapter", private=True))
     assert fake_hub.asked == []
-    assert event.path.endswith("/me/model")
+    assert (event.artifact, event.path) == ("hub-dry-run", "exports/adapter")
     assert "adapter_model.safetensors" in event.notes[0]
-    assert "dry run: nothing was sent; --push would create me/model (private)" in event.notes[1]
+    assert "dry run: nothing was sent; --push would create http" in event.notes[1]
+    assert "/me/model (private)" in event.notes[1]
 
 
 def test_pushing_creates_the_repository_sends_the_files_and_finds_them_there(

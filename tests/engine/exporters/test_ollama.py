@@ -17,6 +17,7 @@ from engine.chat_markup.served_chat import completion_chat, served_chat
 from engine.errors import ModelError
 from engine.exporters import Job, ollama
 from engine.gguf_writing import write_gguf
+from engine.recipe import Recipe
 from tests.engine.evaluation.conftest import SYSTEM, Rig
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
@@ -106,3 +107,11 @@ def test_other_tokens_than_in_training_are_refused_although_the_texts_agree(
     tokenizer._tokenizer = Tokenizer.from_str(json.dumps(specification))
     with pytest.raises(ModelError, match="would read other tokens than in training"):
         served_chat(tokenizer, "chat", path, ("<|im_end|>",))
+
+
+def test_a_system_text_that_no_modelfile_can_hold_is_refused_before_training() -> None:
+    values = {"model": {"name_or_path": "none"}, "data": {"dataset": "rows.jsonl", "system": 'Say """\nnothing'}}
+    (problem,) = ollama.EXPORTER.problems(Recipe.from_values(values), None)
+    assert problem.field == "data.system"
+    values["data"]["system"] = 'Say """nothing""" else'
+    assert ollama.EXPORTER.problems(Recipe.from_values(values), None) == []
