@@ -11,9 +11,9 @@ import pytest
 from engine.hardware import Hardware, emulate, read_hardware
 from engine.known_models import KNOWN_MODELS
 from engine.memory import closed_form
+from engine.model_facts import shape_for
 from engine.plan import plan
 from engine.recipe import Recipe
-from engine.starting import shape_for
 from engine.units import GIB, parse_bytes
 from presets.preset import Preset, all_presets
 from tests.descent import next_plan

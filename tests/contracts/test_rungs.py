@@ -11,10 +11,10 @@ import pytest
 from engine.hardware import Hardware, emulate, read_hardware
 from engine.ladder import COSTLY, FREE, Rung, ladder
 from engine.memory import closed_form
+from engine.model_facts import shape_for
 from engine.model_shape import ModelShape
 from engine.plan import Plan, plan
 from engine.recipe_sections import LadderSection
-from engine.starting import shape_for
 from engine.units import GIB
 from presets.preset import Preset, all_presets
 from tests.descent import next_plan

@@ -18,17 +18,25 @@ from engine.event_log import EventWriter, read_events
 from engine.hardware import emulate, read_hardware
 from engine.ladder import FREE, bottom
 from engine.memory import Predictor, closed_form
+from engine.model_facts import shape_for
 from engine.model_shape import ModelShape
 from engine.model_source import fetch_config, locate
 from engine.plan import Plan
 from engine.recipe import Recipe
 from engine.run_dir import RunDir, read_json
-from engine.starting import create_run, prospect, shape_for
+from engine.starting import create_run, prospect
 from presets.preset import preset
 
 CPU = dataclasses.replace(read_hardware(), gpus=(), cpu_name="a processor", cpu_flags=("avx2",))
 MIB = 2**20
 TRINITY = "trinity-gemma3-12b-16gb"
+
+
+@pytest.fixture(autouse=True)
+def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recipe's rows, where it is written down."""
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
+    monkeypatch.chdir(tmp_path)
 
 
 def climber_of(name: str, card: str | None, *overrides: str, capacity: int | None = None) -> Climber:

@@ -21,12 +21,12 @@ from engine.ladder import (
     what_it_does,
 )
 from engine.memory import closed_form
+from engine.model_facts import shape_for
 from engine.model_shape import ModelShape
 from engine.plan import Plan, plan
 from engine.recipe import Recipe
 from engine.recipe_sections import LadderSection
 from engine.row_lengths import RowLengths
-from engine.starting import shape_for
 from presets.preset import preset
 from tests.descent import next_plan
 

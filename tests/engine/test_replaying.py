@@ -26,6 +26,13 @@ def found_here(*overrides: str, **hardware: Any) -> Prospect:
     return prospect(recipe, dataclasses.replace(HARDWARE, **hardware), base_dir=Path.cwd())
 
 
+@pytest.fixture(autouse=True)
+def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recipe's rows, where it is written down."""
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def run(own_machine: Path) -> RunDir:
     """A run whose preparation is over: model and rows are hashed."""

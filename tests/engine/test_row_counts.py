@@ -40,7 +40,7 @@ def asked(model: Path | str, dataset: Path | str, **data: Any) -> Recipe:
 
 def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     """A real process in the worker's place."""
-    (folder / "other_worker.py").write_text(code)
+    (folder / "other_worker.py").write_text(f"{code}\n\ndef main(_arguments):\n    return 0\n")
     monkeypatch.setenv("PYTHONPATH", str(folder))
     monkeypatch.setattr(counting, "MODULE", "other_worker")
 

@@ -9,10 +9,10 @@ import pytest
 
 from engine.hardware import emulate, read_hardware
 from engine.ladder import descend
+from engine.model_facts import shape_for
 from engine.plan import Plan, plan
 from engine.recipe import Recipe
 from engine.settling import settled
-from engine.starting import shape_for
 from presets.preset import all_presets
 
 PRESETS = {each.name: each for each in all_presets()}
