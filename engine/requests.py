@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from engine.checkpoints import MANIFEST
 from engine.errors import FinetuiError, RunDirError
-from engine.launcher import in_charge_already, launch
+from engine.launcher import launch
 from engine.liveness import liveness
 from engine.run_dir import RunDir, read_json, write_atomic
 
@@ -41,12 +42,36 @@ def add(
     run: RunDir, stage: Stage, title: str, arguments: Mapping[str, Any] | None = None, *, of_recipe: bool = False
 ) -> Request:
     """Write a request down for the run's next supervisor. Raises RunDirError when the disk refuses it."""
-    run.requests.mkdir(mode=0o700, exist_ok=True)
-    number = max(_numbers(run), default=0) + 1
-    request = Request(number, stage, title, dict(arguments or {}), of_recipe)
+    request = Request(0, stage, title, dict(arguments or {}), of_recipe)
     values = {"stage": stage, "title": title, "arguments": request.arguments, "of_recipe": of_recipe}
-    write_atomic(run.requests / f"{number}.json", json.dumps(values, indent=1))
-    return request
+    try:
+        run.requests.mkdir(mode=0o700, exist_ok=True)
+        number = max(_numbers(run), default=0) + 1
+        while not _written_first(run.requests / f"{number}.json", json.dumps(values, indent=1)):
+            number += 1
+    except OSError as fault:
+        raise RunDirError(
+            f"{run.requests} cannot be written: {fault.strerror}.",
+            means=f"Nothing was asked of the run: {title}.",
+            remedy="Free space on that disk, or make the folder writable, and ask again.",
+        ) from fault
+    return replace(request, number=number)
+
+
+def _written_first(file: Path, text: str) -> bool:
+    """Write a file that must not be there yet; False where somebody else was quicker."""
+    try:
+        with file.open("x", encoding="utf-8") as opened:
+            try:
+                opened.write(text)
+                opened.flush()
+                os.fsync(opened.fileno())
+            except OSError:
+                file.unlink()
+                raise
+    except FileExistsError:
+        return False
+    return True
 
 
 def read(run: RunDir, number: int) -> Request:
@@ -100,7 +125,12 @@ def ask(run: RunDir, stage: Stage, title: str, arguments: Mapping[str, Any]) -> 
     Raises RunDirError when the run has no result yet or somebody works on it, DiedError as `launch` does.
     """
     if (state := liveness(run)) != "dead":
-        raise in_charge_already(run, state)
+        raise RunDirError(
+            f"Run {run.name} is at work ({state}).",
+            means=f"One thing at a time is done for a run, so this was not begun: {title}.",
+            remedy=f"Ask again when it is over: finetui attach {run.reference} shows it, finetui stop {run.reference} "
+            "ends it.",
+        )
     if not is_ready(run):
         raise RunDirError(
             f"Run {run.name} has no trained result yet.",

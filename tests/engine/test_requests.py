@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from engine.errors import RunDirError
 from engine.event_log import EventWriter, read_events
 from engine.events import RequestFailed
 from engine.hardware import read_hardware
+from engine.liveness import announce, take_lock
 from engine.plan import plan
 from engine.recipe import Recipe
 from engine.run_dir import RunDir
@@ -47,3 +49,22 @@ def test_what_somebody_asks_for_does_not_wait_for_an_export_of_the_recipe_that_m
     of_recipe = requests.add(run, "export", "Export to gguf", of_recipe=True)
     asked = requests.add(run, "export", "Export to merged")
     assert requests.pending(run) == [asked, of_recipe]
+
+
+def test_two_who_ask_at_once_do_not_write_over_each_other(tmp_path: Path) -> None:
+    run = RunDir.create(tmp_path, "tiny")
+    with ThreadPoolExecutor(8) as pool:
+        asked = list(pool.map(lambda number: requests.add(run, "export", f"export {number}"), range(40)))
+    assert sorted(request.number for request in asked) == list(range(1, 41))
+    assert {request.title for request in requests.pending(run)} == {f"export {number}" for number in range(40)}
+
+
+def test_what_is_asked_of_a_run_at_work_is_refused_and_not_begun_later(tmp_path: Path) -> None:
+    run = RunDir.create(tmp_path, "tiny")
+    held = take_lock(run)
+    assert held is not None
+    announce(run)
+    with pytest.raises(RunDirError, match="is at work") as refused:
+        requests.ask(run, "export", "Export to gguf", {})
+    assert "Export to gguf" in refused.value.means
+    assert requests.pending(run) == []
