@@ -13,6 +13,9 @@ from engine.evaluation.metrics import MeanOfRows, Need, Reply, Values
 if TYPE_CHECKING:
     from engine.recipe_sections import EvaluationSection
 
+CLOCK_SECONDS = 1e-9
+"""What a clock tells apart; less is no time that was taken."""
+
 
 class TokensPerSecond(MeanOfRows):
     """Only for all rows together: those of a batch share their time, so a row has none of its own."""
@@ -34,7 +37,7 @@ class TokensPerSecond(MeanOfRows):
             if reply.num_tokens is not None and reply.seconds is not None
         ]
         seconds = sum(each for _, each in timed)
-        return sum(tokens for tokens, _ in timed) / seconds if seconds > 0 else None
+        return sum(tokens for tokens, _ in timed) / seconds if seconds > CLOCK_SECONDS else None
 
 
 METRICS = (TokensPerSecond(),)
