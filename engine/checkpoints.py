@@ -74,7 +74,7 @@ def seal(staged: Path, folder: Path, step: int, key: dict[str, Any], progress: P
         replaced.parent.mkdir(exist_ok=True)
         final.rename(replaced)  # at no moment but between two renames is the step without a checkpoint
     staged.rename(final)
-    _fsync_folder(folder)
+    fsync_folder(folder)
     shutil.rmtree(replaced, ignore_errors=True)
     for path in folder.glob("checkpoint-*"):
         if _step(path) > step:  # passed over when this attempt began; kept, it would outlive this one in `prune`
@@ -160,7 +160,8 @@ def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in _files(folder))
 
 
-def _fsync_folder(folder: Path) -> None:
+def fsync_folder(folder: Path) -> None:
+    """Have the disk keep which files a folder holds."""
     fd = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(fd)

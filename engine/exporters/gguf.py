@@ -7,7 +7,6 @@ lose (`verification`).
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -174,7 +173,7 @@ class _Workshop:
         with placing.staged_file(final.parent, final.name, wanted.made_from, expected.num_bytes) as folder:
             path, effect = folder / final.name, ""
             if wanted.file_type == "F16":
-                _link_or_copy(self.source, path)
+                placing.link_or_copy(self.source, path)
                 check_file_type(path, wanted.file_type)
             else:
                 self._quantize(path, wanted, self._matrix if wanted.by_matrix else None)
@@ -276,13 +275,6 @@ class _Workshop:
         self._quantize(path, wanted, None)
         without = self._measured(wanted, path)
         return verification.effect_in_words(without, measured, path.stat().st_size)
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        target.hardlink_to(source)
-    except OSError:  # not every file system has links
-        shutil.copyfile(source, target)
 
 
 def _base_gguf(job: Job) -> tuple[Path | None, tuple[str, ...]]:

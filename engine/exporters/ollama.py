@@ -6,7 +6,6 @@ Not here: the GGUF file (`gguf`), and TEMPLATE, stop and their checks (`engine.c
 from __future__ import annotations
 
 import shlex
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,7 +59,10 @@ class Ollama:
         system = system_text(job)
         chat = _chat(job, source, system)
         with placing.staged(job.place, ARTIFACT, made_from) as folder:
-            notes = _link_or_copy(source, folder / source.name)
+            if placing.link_or_copy(source, folder / source.name):
+                notes = (f"the GGUF file is the same as gguf/{source.name}, linked, and takes no room of its own",)
+            else:
+                notes = ("the GGUF file is a copy: this disk has no hard links",)
             modelfile = _modelfile(job, source, chat, system)
             path = folder / "Modelfile"
             path.write_text(modelfile.text(), encoding="utf-8")
@@ -148,13 +150,3 @@ def _event(job: Job, final: Path, source: Path, notes: tuple[str, ...], chat: Ch
         file_type=source.stem.removeprefix(f"{job.run.name}-"),
         notes=tuple(clip(note, NOTE_BYTES) for note in (checked, *notes, told) if note),
     )
-
-
-def _link_or_copy(source: Path, target: Path) -> tuple[str, ...]:
-    """The file in two places without its bytes twice, where the disk can."""
-    try:
-        target.hardlink_to(source)
-    except OSError:  # not every file system has links
-        shutil.copyfile(source, target)
-        return ("the GGUF file is a copy: this disk has no hard links",)
-    return (f"the GGUF file is the same as gguf/{source.name}, linked, and takes no room of its own",)

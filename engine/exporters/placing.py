@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.checkpoints import MANIFEST as RESULT_MANIFEST
+from engine.checkpoints import fsync_folder
 from engine.errors import RunDirError
 from engine.events import ArtifactExported
 from engine.exporters import Job
@@ -127,7 +128,7 @@ def staged(place: Path, name: str, made_from: Mapping[str, Any], num_bytes: int 
         yield folder
         files = _listed(folder)
         write_atomic(folder / MANIFEST, _manifest(name, made_from, files))
-        _sync_folder(folder)
+        fsync_folder(folder)
         final, previous = place / name, _previous(place, name)
         if final.exists():
             final.rename(previous)
@@ -136,7 +137,7 @@ def staged(place: Path, name: str, made_from: Mapping[str, Any], num_bytes: int 
         except OSError:
             _restore(place, name)
             raise
-        _sync_folder(place)
+        fsync_folder(place)
         shutil.rmtree(previous, ignore_errors=True)
 
 
@@ -155,7 +156,7 @@ def staged_file(place: Path, name: str, made_from: Mapping[str, Any], num_bytes:
         files = {key: entry for key, entry in _listed(folder).items() if key == name}
         write_atomic(manifest_of(place / name), _manifest(name, made_from, files))
         file.replace(place / name)
-        _sync_folder(place)
+        fsync_folder(place)
 
 
 @contextlib.contextmanager
@@ -282,9 +283,11 @@ def _literal(name: str) -> str:
     return re.sub(r"([*?[])", r"[\1]", name)
 
 
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
+def link_or_copy(source: Path, target: Path) -> bool:
+    """The file in two places, without its bytes twice where the disk has hard links; whether it has."""
     try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+        return False
+    return True
