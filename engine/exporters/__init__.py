@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,7 @@ from engine.recipe import Problem, Recipe
 from engine.run_dir import RunDir
 
 NOT_ARTIFACTS = ("worker",)
+PROGRESS_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,21 @@ class Job:
         """The folder that artifacts go to: the run's `exports/`, or where the user wants them."""
         output = self.settings.get("output")
         return Path(output) if output else self.run.exports
+
+
+@dataclass(slots=True)
+class Throttled:
+    """Tells a job's progress now and then, and always the end."""
+
+    job: Job
+    artifact: str
+    _last: float = 0.0
+
+    def tell(self, doing: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done == total or now - self._last > PROGRESS_SECONDS:
+            self._last = now
+            self.job.tell(self.artifact, doing, done, total)
 
 
 class Exporter(Protocol):
@@ -86,7 +103,3 @@ def in_order(wanted: list[str]) -> list[str]:
     for name in wanted:
         put(name)
     return ordered
-
-
-Progress = Callable[[str, int, int], None]
-"""(what is being done, done, total): what the parts of an exporter tell their job."""

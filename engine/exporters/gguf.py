@@ -16,7 +16,7 @@ from typing import Any
 
 from engine.errors import FinetuiError, ModelError
 from engine.events import ArtifactExported, clip
-from engine.exporters import Job, checking, placing, references, verification
+from engine.exporters import Job, Throttled, checking, placing, references, verification
 from engine.exporters.checking import Asked
 from engine.exporters.merged import main_dtype, merged_folder
 from engine.exporters.references import Reference
@@ -31,7 +31,6 @@ from engine.recipe import Problem, Recipe
 from engine.run_dir import read_json
 
 FOLDER = "gguf"
-PROGRESS_SECONDS = 0.5
 CHECKED_TEXTS = 3
 """Rows on which the F16 file's tokens and logits are held against the merged model's."""
 NOTE_BYTES = 500
@@ -144,7 +143,7 @@ def _workshop(job: Job, artifact: str) -> Iterator[_Workshop]:
             base_model=job.recipe.model.name_or_path,
             probe_rows=texts,
             trust_remote_code=job.recipe.model.trust_remote_code,
-            progress=_Throttled(job, artifact).tell,
+            progress=Throttled(job, artifact).tell,
         )
         if texts:
             job.tell(artifact, "comparing logits with the merged model's")
@@ -236,7 +235,7 @@ class _Workshop:
             on_overflow=job.recipe.data.on_overflow,
             seed=job.recipe.training.seed,
         )
-        throttled = _Throttled(job, wanted.artifact)
+        throttled = Throttled(job, wanted.artifact)
         found = importance.measure(
             model,
             self.source,
@@ -255,7 +254,7 @@ class _Workshop:
         return wanted.final.parent / name
 
     def _quantize(self, path: Path, wanted: _Wanted, matrix: Path | None) -> None:
-        throttled = _Throttled(self.job, wanted.artifact)
+        throttled = Throttled(self.job, wanted.artifact)
         doing = f"quantizing to {wanted.file_type}" + (" with the matrix" if matrix else "")
         quantize(
             self.source,
@@ -292,18 +291,3 @@ def _base_gguf(job: Job) -> tuple[Path | None, tuple[str, ...]]:
     if path is None or sha256_of(path) != record["files"][0]["sha256"]:
         return None, ("the base's GGUF file is gone or changed, so its tokenizer was written from the model folder",)
     return path, tuple(record.get("notes", ()))
-
-
-@dataclass(slots=True)
-class _Throttled:
-    """Tells progress now and then, and always the end."""
-
-    job: Job
-    artifact: str
-    _last: float = 0.0
-
-    def tell(self, doing: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if done == total or now - self._last > PROGRESS_SECONDS:
-            self._last = now
-            self.job.tell(self.artifact, doing, done, total)

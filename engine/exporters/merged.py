@@ -18,7 +18,7 @@ from typing import Any
 
 from engine.errors import FinetuiError, ModelError
 from engine.events import ArtifactExported
-from engine.exporters import Job, checking, placing, references
+from engine.exporters import Job, Throttled, checking, placing, references
 from engine.exporters.checking import Asked
 from engine.exporters.merging import Merge, UnknownLayoutError, planned_merge, write_merged
 from engine.exporters.model_card import merged_card
@@ -36,10 +36,9 @@ BESIDE_WEIGHTS_BYTES = 64 * 1024**2
 """Room for the tokenizer and the small files."""
 BOUNDS = {"float32": 1e-3, "float16": 0.02, "bfloat16": 0.05}
 """How far the logits may be from those of the adapter on the base (`checking.logit_difference`), by the type written:
-rounding to bfloat16 alone gives up to 0.02 on the models tried, a wrong scale or a forgotten layer more than 0.2."""
+rounding to bfloat16 alone gives up to 0.02 on tiny random models, a wrong scale or a forgotten layer more than 0.2."""
 WITHOUT = "train without it: --set 'export.to=[]'"
 TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*", "vocab*", "merges*")
-PROGRESS_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,15 +151,8 @@ def _write(job: Job, base: Path, merge: Merge | None, reason: str, folder: Path)
         shutil.copyfile(job.run.adapter / "config.json", folder / "config.json")
         notes.append("the whole model was trained: this is a copy of it")
     elif merge is not None:
-        told = time.monotonic()
-
-        def progress(done: int, total: int) -> None:
-            nonlocal told
-            if done == total or time.monotonic() - told > PROGRESS_SECONDS:
-                told = time.monotonic()
-                job.tell(ARTIFACT, "merging", done, total)
-
-        write_merged(merge, folder, progress)
+        throttled = Throttled(job, ARTIFACT)
+        write_merged(merge, folder, lambda done, total: throttled.tell("merging", done, total))
         notes += _untie(folder) if merge.untied else []
     else:
         job.tell(ARTIFACT, "merging with PEFT")

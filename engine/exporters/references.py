@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.evaluation.generation import Limits
 from engine.evaluation.held_out_loss import nats_of, scored_logits
-from engine.exporters import Job, checking, placing
+from engine.exporters import Job, Throttled, checking, placing
 from engine.exporters.checking import Asked
 from engine.run_dir import read_json
 
@@ -31,7 +31,6 @@ COMPARED_NUMBERS = 16 * 2**20
 """Logits that are kept to compare with: 64 MiB as float32, 340 tokens of SmolLM2's vocabulary."""
 BATCH_ROWS = 32
 TIMED_ROWS = 3
-PROGRESS_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +83,10 @@ def reference(job: Job, artifact: str, model: Any, asked: Asked, doing: str) -> 
             logits[row] = found.cpu().numpy().copy()
     _fold_in(model)
     answers: dict[int, str] = {}
-    told, prompts = time.monotonic(), dict(enumerate(map(list, asked.prompts)))
+    throttled, prompts = Throttled(job, artifact), dict(enumerate(map(list, asked.prompts)))
     for row, new_ids in generate_within_memory(model, prompts, limits(job, asked, BATCH_ROWS), job.writer):
         answers[row] = text(asked, new_ids)
-        if len(answers) == len(prompts) or time.monotonic() - told > PROGRESS_SECONDS:
-            told = time.monotonic()
-            job.tell(artifact, doing, len(answers), len(prompts))
+        throttled.tell(doing, len(answers), len(prompts))
     return Reference(asked, tuple(answers[row] for row in sorted(answers)), tuple(losses), logits)
 
 
