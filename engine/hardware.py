@@ -17,6 +17,7 @@ from typing import Any, Literal
 from engine import cards, host
 from engine.cuda_visible import visible_gpus
 from engine.gpu import Ability, Capability, Gpu, GpuProcess
+from engine.library_versions import optional_libraries
 from engine.units import format_bytes
 
 ASSUMED_CAPABILITY: Capability = (8, 6)
@@ -30,6 +31,7 @@ class Hardware:
     `gpus` are the NVIDIA cards (or MIG slices) that a CUDA program started from here sees, CUDA_VISIBLE_DEVICES
     applied; `gpu_note` says why there is none, or what is odd about them. RAM and cores are what this process
     may use, not what is built in; `ram_limit_note` names the limit. `disk_free_bytes` is that of `disk_path`.
+    `libraries` are the optional ones that are installed (`library_versions`), which a plan may use.
     """
 
     gpus: tuple[Gpu, ...]
@@ -44,6 +46,7 @@ class Hardware:
     disk_free_bytes: int
     platform: str
     python_version: str
+    libraries: tuple[str, ...] = ()
 
     @property
     def best_gpu(self) -> Gpu | None:
@@ -95,7 +98,8 @@ class Hardware:
         known = {field.name for field in dataclasses.fields(cls)}
         values = {key: value for key, value in stored.items() if key in known}
         gpus = tuple(Gpu.from_json(gpu) for gpu in values["gpus"])
-        return cls(**values | {"gpus": gpus, "cpu_flags": tuple(values["cpu_flags"])})
+        tuples = {name: tuple(values.get(name, ())) for name in ("cpu_flags", "libraries")}
+        return cls(**values | {"gpus": gpus} | tuples)
 
 
 def read_hardware(path_for_disk: Path | None = None) -> Hardware:
@@ -121,6 +125,7 @@ def read_hardware(path_for_disk: Path | None = None) -> Hardware:
         disk_free_bytes=host.disk_free_bytes(disk_path),
         platform=platform.platform(),
         python_version=platform.python_version(),
+        libraries=optional_libraries(),
     )
 
 

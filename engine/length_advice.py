@@ -65,7 +65,7 @@ class TokenReport:
             "advised_max_length": self.advised,
             "advice": self.advice,
             "batches": asdict(self.batches) | {"share_padding": round(self.batches.share_padding, 4)},
-            "packing_not_used_by_this_version": packs,
+            "packing": packs,
             "sample_errors": self.errors,
             "seconds": round(counts.seconds, 3),
         }
@@ -95,7 +95,7 @@ def token_report(counts: TokenCounts, max_length: int, batch_size: int) -> Token
         advised,
         advice,
         batches(counts.lengths, max_length, batch_size),
-        tuple(packed(counts.lengths, max_length, strategy) for strategy in ("bfd", "wrapped")),
+        (packed(counts.lengths, max_length, rows_at_once=None), packed(counts.lengths, max_length, "wrapped")),
         errors,
     )
 

@@ -7,9 +7,18 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import importlib.util
 
 STEP_LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes")
 """Another version of any of these may take another amount of memory for the same plan."""
+
+OPTIONAL_LIBRARIES = ("liger_kernel", "flash_attn", "deepspeed", "kernels")
+"""Modules that finetui runs without, and uses where somebody installed them."""
+
+
+def optional_libraries() -> tuple[str, ...]:
+    """Those of `OPTIONAL_LIBRARIES` that can be imported here, by looking only."""
+    return tuple(name for name in OPTIONAL_LIBRARIES if importlib.util.find_spec(name) is not None)
 
 
 @functools.cache

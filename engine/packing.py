@@ -1,8 +1,8 @@
-"""What becomes of rows of these lengths in batches: padding, and how full TRL's packs would be. Pure; in tokens.
+"""What becomes of rows of these lengths in batches: padding, and how full packs are. Pure; in tokens.
 
-Packs are counted as TRL's `pack_dataset` fills them: best fit decreasing ("bfd", which cuts longer rows) or "wrapped"
-(one strip of all rows, cut wherever a pack is full), `rows_at_once` rows by themselves. Not here: counting tokens, and
-what a batch costs in memory (`row_lengths`, `memory`).
+Packs are filled as TRL's `pack_dataset` fills them: best fit decreasing ("bfd", which cuts longer rows; ours) or
+"wrapped" (one strip of all rows, cut wherever a pack is full, only counted), `rows_at_once` rows by themselves. Not
+here: counting tokens, joining the rows of a pack (`training.dataset_files`), what a batch costs in memory (`memory`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 ROWS_AT_ONCE = 1000
@@ -99,13 +99,91 @@ def batches(lengths: Iterable[int], max_length: int, batch_size: int) -> Batches
     return Batches(batch_size, max_length, total / num_rows, mean_longest, longest)
 
 
+def padding_by_step(
+    counts: Mapping[int, int], max_length: int, batch_size: int, num_batches: int
+) -> tuple[float, float]:
+    """Expected share of padding with a step's rows as drawn, and sorted by length before they fall into micro-batches.
+
+    `counts`: rows of each length. A step has `num_batches` micro-batches of `batch_size` rows. Raises ValueError where
+    there is no row.
+    """
+    lengths = sorted((length, num) for length, num in counts.items() if num)
+    num_rows = sum(num for _, num in lengths)
+    if not num_rows:
+        raise ValueError("no rows to put into batches")
+    ends, seen = [], 0  # (length, rows of at most that length)
+    for length, num in lengths:
+        seen += num
+        ends.append((min(length, max_length), seen))
+    mean = sum(min(length, max_length) * num for length, num in lengths) / num_rows
+    window = batch_size * num_batches
+
+    def at(share: float) -> int:
+        """The length that this share of the rows does not exceed."""
+        return ends[bisect_left(ends, share * num_rows, key=lambda pair: pair[1])][0]
+
+    # The longest of each sorted micro-batch is an order statistic of the step's rows; its expectation is close to the
+    # quantile at its expected rank, k / (window + 1). As drawn, all micro-batches are alike.
+    sorted_longest = [at((window - batch * batch_size) / (window + 1)) for batch in range(num_batches)]
+    below, drawn = 0.0, 0.0
+    for length, seen in ends:
+        upto = (seen / num_rows) ** batch_size
+        drawn, below = drawn + length * (upto - below), upto
+    after = sum(sorted_longest) / num_batches
+    return 1 - mean / drawn if drawn else 0.0, max(0.0, 1 - mean / after) if after else 0.0
+
+
+def packs_of(counts: Mapping[int, int], max_length: int) -> dict[int, int]:
+    """Packs that hold so many tokens, best fit decreasing; `counts` are rows of each length, cut at `max_length`."""
+    cut = Counter[int]()
+    for length, num in counts.items():
+        cut[min(length, max_length)] += num
+    rooms, num_packs = _filled(cut, max_length)
+    sizes = {max_length - room: num for room, num in sorted(rooms.items())}
+    full = num_packs - sum(rooms.values())
+    return {max_length: full, **sizes} if full else sizes
+
+
+def best_fit(lengths: Sequence[int], max_length: int) -> list[list[int]]:
+    """The rows of each pack, by their places in `lengths`; longer rows count as `max_length`.
+
+    The longest row is placed first, each where it leaves the least room, equal ones in their order. Packs stand in the
+    order of their first rows' places, and the rows of a pack in the order of theirs.
+    """
+    packs: list[list[int]] = []
+    with_room: dict[int, list[int]] = {}
+    spaces: list[int] = []
+    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
+        length = min(lengths[row], max_length)
+        place = bisect_left(spaces, length)
+        if place == len(spaces):
+            packs.append([row])
+            space, pack = max_length, len(packs) - 1
+        else:
+            space = spaces[place]
+            pack = with_room[space].pop()
+            packs[pack].append(row)
+            if not with_room[space]:
+                del with_room[space], spaces[place]
+        if left := space - length:
+            if left not in with_room:
+                insort(spaces, left)
+            with_room.setdefault(left, []).append(pack)
+    return sorted(sorted(rows) for rows in packs)
+
+
 def _best_fit(lengths: Sequence[int], max_length: int) -> tuple[int, int, int]:
-    """(packs, rows cut, tokens lost) when the longest rows are placed first, each where it leaves the least room.
+    """(packs, rows cut, tokens lost) when the longest rows are placed first, each where it leaves the least room."""
+    over = [length for length in lengths if length > max_length]
+    _, num_packs = _filled(Counter(min(length, max_length) for length in lengths if length > 0), max_length)
+    return num_packs, len(over), sum(over) - len(over) * max_length
+
+
+def _filled(counts: Mapping[int, int], max_length: int) -> tuple[dict[int, int], int]:
+    """(packs by the room left in them, those that are full left out; number of packs) of rows of at most `max_length`.
 
     Rows of one length are placed together: having taken one, a pack is the best fit for the next while there is room.
     """
-    over = [length for length in lengths if length > max_length]
-    counts = Counter(min(length, max_length) for length in lengths if length > 0)
     packs_with = Counter[int]()
     spaces: list[int] = []
     num_packs = 0
@@ -117,7 +195,7 @@ def _best_fit(lengths: Sequence[int], max_length: int) -> tuple[int, int, int]:
             insort(spaces, space)
         packs_with[space] += num
 
-    for length in sorted(counts, reverse=True):
+    for length in sorted((length for length in counts if length > 0), reverse=True):
         waiting = counts[length]
         while waiting:
             place = bisect_left(spaces, length)
@@ -138,7 +216,7 @@ def _best_fit(lengths: Sequence[int], max_length: int) -> tuple[int, int, int]:
             waiting -= filled * each + rest
             leave(space - each * length, filled)
             leave(space - rest * length, int(bool(rest)))
-    return num_packs, len(over), sum(over) - len(over) * max_length
+    return {space: num for space, num in packs_with.items() if num}, num_packs
 
 
 def _wrapped(lengths: Sequence[int], max_length: int) -> tuple[int, int, int]:

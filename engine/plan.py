@@ -11,15 +11,17 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from engine.distributed_faults import machine_faults
 from engine.hardware import Gpu, Hardware
 from engine.memory import MemoryPrediction, Predictor, closed_form
 from engine.model_shape import ModelShape
+from engine.ranks.planning import machine_of, spread
 from engine.recipe import Problem, Recipe, recipe_error
 from engine.row_lengths import RowLengths
+from engine.tuning import picks
+from engine.tuning.faults import tuning_faults
+from engine.tuning.hardware_class import hardware_class
 from engine.units import format_bytes, parse_bytes
-
-EAGER_ONLY = ("gemma2",)
-"""Families that sdpa cannot compute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,10 @@ class Plan:
     """cpu or cuda:0; the worker sees one card only, the one that `device_uuid` names."""
     device_name: str
     device_uuid: str
+    device_uuids: tuple[str, ...] = ()
+    """Of every card that this host's processes use, where there are more than one."""
+    hardware_class: str = ""
+    """Kind of the device (`tuning.hardware_class`); empty in plans of finetui 0.6 and before."""
     compute_capability: tuple[int, int] | None = None
     """Generation of the card, which decides its kernels; None for a CPU or a card that does not tell."""
     capacity_bytes: int
@@ -58,10 +64,22 @@ class Plan:
     activation_offloading: bool = False
     fused_loss: bool = True
     padding_free: bool
+    packing: bool = False
+    train_sampling_strategy: str = "random"
+    """by_step, or one of the recipe's own: by_step sorts the rows of each optimizer step by length."""
+    selective_checkpointing: bool = False
+    use_liger_kernel: bool = False
+    torch_compile: bool = False
+    dataloader_num_workers: int = 0
     optim: str
     expandable_segments: bool
     four_bit_available: bool = True
     num_threads: int
+    """Of each process."""
+    strategy: str = "none"
+    """How devices share the work: none, ddp, fsdp2 or zero3."""
+    nproc_per_node: int = 1
+    nnodes: int = 1
     rows: RowLengths | None = None
     """The longest rows there are; None until they are tokenized, and every row counts as `max_length` tokens."""
     reasons: tuple[tuple[str, str], ...] = ()
@@ -72,8 +90,18 @@ class Plan:
     notes: tuple[str, ...] = field(default=())
 
     @property
+    def world_size(self) -> int:
+        """Processes that train together, on all hosts: ranks."""
+        return self.nproc_per_node * self.nnodes
+
+    @property
     def effective_batch_size(self) -> int:
-        return self.per_device_train_batch_size * self.gradient_accumulation_steps
+        return self.per_device_train_batch_size * self.gradient_accumulation_steps * self.world_size
+
+    @property
+    def padded_attention(self) -> str:
+        """The attention of rows that come padded or one at a time: varlen_attn is for joined ones."""
+        return "sdpa" if self.attn_implementation == "varlen_attn" else self.attn_implementation
 
     def checkpoint_key(self) -> dict[str, Any]:
         """What must be equal for a checkpoint of one plan to be continued under another exactly as it is."""
@@ -97,6 +125,7 @@ class Plan:
                 major, minor = values["compute_capability"]
                 values["compute_capability"] = (int(major), int(minor))
             values["reasons"] = tuple((str(a), str(b)) for a, b in values["reasons"])
+            values["device_uuids"] = tuple(values.get("device_uuids", ()))
             values["rungs"], values["notes"] = tuple(values["rungs"]), tuple(values["notes"])
             values["rows"] = RowLengths.from_json(values["rows"]) if values.get("rows") else None
             values["memory"] = _prediction(values["memory"])
@@ -122,15 +151,18 @@ def plan(
     `predictor` is the closed form of `shape` unless another is given. Without either (model not looked at yet)
     the plan has no memory prediction and says so.
     """
-    if problems := machine_problems(recipe, hardware):
+    if problems := machine_problems(recipe, hardware, shape):
         raise recipe_error(problems)
     predictor = predictor or (closed_form(shape) if shape else None)
-    chosen = replace(_with_eager(_base(recipe, hardware), recipe, shape), rows=rows)
+    alone = _base(recipe, machine_of(recipe, hardware), shape)
+    chosen = _in_order(spread(replace(alone, rows=rows), recipe, hardware, predictor), recipe)
     if predictor is None:
         chosen = replace(chosen, notes=(*chosen.notes, "memory is not predicted: the model's config is not here yet"))
+    elif chosen.torch_compile:
+        unknown = "memory is predicted for the step as written; what compiled kernels take is known after the probe"
+        chosen = replace(chosen, notes=(*chosen.notes, unknown))
     if recipe.training.gradient_checkpointing != "auto":
-        why = "the recipe asks for it"
-        return _because(chosen, "gradient_checkpointing", why, predictor(chosen) if predictor else None)
+        return _because(chosen, "gradient_checkpointing", picks.ASKED, predictor(chosen) if predictor else None)
     if predictor is None:
         return _because(chosen, "gradient_checkpointing", "decided once the model's config is here", None)
     without = replace(chosen, gradient_checkpointing=False)
@@ -146,89 +178,34 @@ def plan(
     return _because(on, "gradient_checkpointing", why, with_it)
 
 
-def _with_eager(chosen: Plan, recipe: Recipe, shape: ModelShape | None) -> Plan:
-    """transformers computes some families with eager attention only, and refuses them otherwise."""
-    if shape is None or shape.architecture not in EAGER_ONLY or recipe.model.attn_implementation != "auto":
-        return chosen
-    why = f"transformers has no other attention for {shape.architecture} here: it caps its scores"
-    kept = tuple(
-        (name, reason) for name, reason in chosen.reasons if name not in ("attn_implementation", "padding_free")
-    )
-    reasons = (*kept, ("attn_implementation", why), ("padding_free", "eager attention pads"))
-    return replace(chosen, attn_implementation="eager", padding_free=False, reasons=reasons)
-
-
-def machine_problems(recipe: Recipe, hardware: Hardware) -> list[Problem]:
-    """Options of the recipe that this machine cannot apply."""
-    gpu, model = hardware.best_gpu, recipe.model
-    found = []
-    if gpu is None and model.dtype == "float16":
-        found.append(
-            Problem(
-                "model.dtype", "float16 on a CPU computes ten times slower than float32.", 'Use "auto" or "float32".'
-            )
-        )
-    if gpu is not None and model.dtype == "bfloat16" and not gpu.bf16.available:
-        found.append(Problem("model.dtype", gpu.bf16.reason, 'Use "auto" or "float16".'))
+def machine_problems(recipe: Recipe, hardware: Hardware, shape: ModelShape | None = None) -> list[Problem]:
+    """Options of the recipe that this machine cannot apply; without `shape`, as far as that is known."""
+    told = machine_faults(recipe.distributed, hardware, recipe.training.gradient_accumulation_steps)
+    found = [Problem(f"distributed.{name}", *fault) for name, *fault in told]
     if recipe.adapter.method == "qlora" and not hardware.four_bit.available:
         found.append(Problem("adapter.method", hardware.four_bit.reason, 'Use "lora".'))
-    if model.attn_implementation == "flash_attention_2":
-        reason = "there is no NVIDIA card." if gpu is None else gpu.flash_attention.reason
-        if gpu is None or not gpu.flash_attention.available:
-            found.append(Problem("model.attn_implementation", reason, 'Use "auto" or "sdpa".'))
-    if recipe.training.padding_free is True and gpu is not None and model.attn_implementation != "flash_attention_2":
-        found.append(
-            Problem(
-                "training.padding_free",
-                "on a card it needs flash_attention_2, else rows see each other.",
-                'Use "auto", or model.attn_implementation = "flash_attention_2".',
-            )
-        )
-    if gpu is None:
-        found += _card_only(recipe)
-    if recipe.training.padding_free is True and gpu is None and model.attn_implementation == "eager":
-        found.append(Problem("training.padding_free", "eager attention would let rows see each other.", 'Use "auto".'))
-    return found
+    return found + [Problem(*told) for told in tuning_faults(recipe, machine_of(recipe, hardware), shape)]
 
 
-def _card_only(recipe: Recipe) -> list[Problem]:
-    """Options that mean nothing without a card."""
-    found = []
-    if recipe.training.activation_offloading:
-        happened = "there is no NVIDIA card whose activations could wait in RAM: on a CPU they are there already."
-        found.append(Problem("training.activation_offloading", happened, 'Use "false".'))
-    if recipe.memory.expandable_segments:
-        happened = "it is a setting of PyTorch's pool on an NVIDIA card, and there is none."
-        found.append(Problem("memory.expandable_segments", happened, 'Use "false".'))
-    return found
-
-
-def _base(recipe: Recipe, hardware: Hardware) -> Plan:
+def _base(recipe: Recipe, hardware: Hardware, shape: ModelShape | None) -> Plan:
+    """The plan of one process, but for what depends on how many there are and on what fits."""
     gpu, training = hardware.best_gpu, recipe.training
-    reasons: list[tuple[str, str]] = []
-    dtype, why = _dtype(recipe, gpu)
-    reasons.append(("dtype", why))
-    autocast, why = _autocast(hardware, gpu)
-    reasons.append(("autocast", why))
-    padding_free, why = _padding_free(recipe, gpu)
-    reasons.append(("padding_free", why))
+    picked = _picked(recipe, hardware, shape)
     capacity, why = _capacity(recipe, hardware, gpu)
-    reasons.append(("capacity_bytes", why))
-    reasons.append(("num_threads", "usable cores"))
-    sdpa = recipe.model.attn_implementation == "auto"
-    reasons.append(("attn_implementation", "sdpa works on every device" if sdpa else "the recipe asks for it"))
-    no_card = hardware.gpu_note or "no NVIDIA card"
-    reasons.append(("device", f"most free memory: {format_bytes(gpu.free_bytes)}" if gpu else no_card))
+    reasons = {name: reason for name, (_, reason) in picked.items()} | {
+        "capacity_bytes": why,
+        "num_threads": "usable cores",
+        "device": picks.device(hardware, gpu, format_bytes(gpu.free_bytes) if gpu else ""),
+    }
     return Plan(
         device="cpu" if gpu is None else "cuda:0",
         device_name=hardware.cpu_name if gpu is None else gpu.name,
         device_uuid="" if gpu is None else gpu.uuid,
+        hardware_class=hardware_class(hardware),
         compute_capability=None if gpu is None else gpu.compute_capability,
         capacity_bytes=capacity,
         enforce_limit=recipe.memory.limit is not None,
-        dtype=dtype,
-        autocast=autocast,
-        attn_implementation="sdpa" if sdpa else recipe.model.attn_implementation,
+        **{name: value for name, (value, _) in picked.items()},
         **_adapter(recipe),
         double_quant=recipe.model.bnb_4bit_use_double_quant,
         max_length=training.max_length,
@@ -236,16 +213,46 @@ def _base(recipe: Recipe, hardware: Hardware) -> Plan:
         gradient_accumulation_steps=training.gradient_accumulation_steps,
         per_device_eval_batch_size=training.per_device_eval_batch_size,
         has_eval=recipe.data.eval_fraction > 0 or recipe.data.eval_dataset is not None,
-        gradient_checkpointing=training.gradient_checkpointing is True,
+        gradient_checkpointing=training.gradient_checkpointing in (True, "selective"),
+        selective_checkpointing=training.gradient_checkpointing == "selective",
         activation_offloading=training.activation_offloading,
-        fused_loss=training.fused_loss,
-        padding_free=padding_free,
-        optim=training.optim,
         expandable_segments=recipe.memory.expandable_segments and gpu is not None,
         four_bit_available=hardware.four_bit.available,
         num_threads=hardware.num_cores,
-        reasons=tuple(reasons),
+        reasons=tuple(reasons.items()),
         notes=_notes(recipe, gpu),
+    )
+
+
+def _picked(recipe: Recipe, hardware: Hardware, shape: ModelShape | None) -> dict[str, tuple[Any, str]]:
+    """Fields of the plan that suit the device, each with its reason."""
+    gpu = hardware.best_gpu
+    attention = picks.attention(recipe, gpu, shape)
+    joined = picks.padding_free(recipe, gpu, attention[0])
+    return {
+        "dtype": picks.dtype(recipe, gpu),
+        "autocast": picks.autocast(hardware, gpu),
+        "attn_implementation": attention,
+        "padding_free": joined,
+        "packing": picks.packing(recipe, joined=joined[0]),
+        "fused_loss": picks.loss(recipe, gpu),
+        "use_liger_kernel": picks.liger(recipe, hardware, gpu, shape),
+        "optim": picks.optimizer(recipe),
+        "torch_compile": picks.torch_compile(recipe, gpu),
+        "dataloader_num_workers": picks.num_workers(recipe),
+    }
+
+
+def _in_order(chosen: Plan, recipe: Recipe) -> Plan:
+    """The plan with the order of its rows, which takes knowing how many processes share a step."""
+    batches = chosen.per_device_train_batch_size, chosen.gradient_accumulation_steps * chosen.world_size
+    strategy, why = picks.order(
+        recipe, joined=chosen.padding_free, alone=chosen.world_size == 1, rows=chosen.rows, batches=batches
+    )
+    return replace(
+        chosen,
+        train_sampling_strategy=strategy,
+        reasons=(*chosen.reasons, ("train_sampling_strategy", why)),
     )
 
 
@@ -266,37 +273,6 @@ def _notes(recipe: Recipe, gpu: Gpu | None) -> tuple[str, ...]:
 
 def _because(chosen: Plan, name: str, reason: str, memory: MemoryPrediction | None) -> Plan:
     return replace(chosen, reasons=(*chosen.reasons, (name, reason)), memory=memory)
-
-
-def _dtype(recipe: Recipe, gpu: Gpu | None) -> tuple[str, str]:
-    if recipe.model.dtype != "auto":
-        return recipe.model.dtype, "the recipe asks for it"
-    if gpu is None:
-        return "float32", "a CPU keeps full precision and computes in the autocast type"
-    if recipe.adapter.method == "full":
-        return "float32", "full training loses small updates in 16-bit weights"
-    if gpu.bf16.available:
-        return "bfloat16", gpu.bf16.reason
-    return "float16", gpu.bf16.reason
-
-
-def _autocast(hardware: Hardware, gpu: Gpu | None) -> tuple[str, str]:
-    if gpu is not None:
-        return ("bfloat16" if gpu.bf16.available else "float16"), gpu.bf16.reason
-    flags = [flag for flag in ("amx_bf16", "avx512_bf16") if flag in hardware.cpu_flags]
-    if flags:
-        return "bfloat16", f"the CPU has {flags[0]}"
-    return "none", "the CPU has no bfloat16 instructions"
-
-
-def _padding_free(recipe: Recipe, gpu: Gpu | None) -> tuple[bool, str]:
-    if recipe.training.padding_free != "auto":
-        return recipe.training.padding_free, "the recipe asks for it"
-    if recipe.model.attn_implementation == "eager":
-        return False, "eager attention pads"
-    if gpu is None:
-        return True, "on CPU rows are joined and attended one by one: no padding is computed"
-    return False, "sdpa on a card pads; joined rows need a variable-length kernel"
 
 
 def _capacity(recipe: Recipe, hardware: Hardware, gpu: Gpu | None) -> tuple[int, str]:

@@ -19,12 +19,14 @@ import tomli_w
 from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
+from engine.distributed_faults import distributed_faults
 from engine.errors import RecipeError
 from engine.evaluation_faults import evaluation_faults
 from engine.ladder_faults import ladder_faults
 from engine.recipe_sections import (
     AdapterSection,
     DataSection,
+    DistributedSection,
     EvaluationSection,
     ExportSection,
     LadderSection,
@@ -84,6 +86,7 @@ class Recipe(Section):
     data: DataSection
     adapter: AdapterSection = Field(default_factory=lambda: AdapterSection.model_validate({}))
     training: TrainingSection = Field(default_factory=lambda: TrainingSection.model_validate({}))
+    distributed: DistributedSection = Field(default_factory=lambda: DistributedSection.model_validate({}))
     memory: MemorySection = Field(default_factory=lambda: MemorySection.model_validate({}))
     ladder: LadderSection = Field(default_factory=lambda: LadderSection.model_validate({}))
     evaluation: EvaluationSection = Field(default_factory=lambda: EvaluationSection.model_validate({}))
@@ -192,7 +195,12 @@ def cross_problems(recipe: Recipe) -> list[Problem]:
         found.append(Problem("model.dtype", text, 'Use "auto" or "float32".'))
     if isinstance(adapter.target_modules, list) and not adapter.target_modules:
         found.append(Problem("adapter.target_modules", "names no layer.", 'Use "all-linear" or name some.'))
+    if recipe.training.packing and recipe.training.padding_free is False:
+        happened = "packs are joined rows, and training.padding_free = false pads them."
+        found.append(Problem("training.packing", happened, 'Use "false", or padding_free = "auto".'))
     found += _memory_problems(recipe)
+    rank_faults = distributed_faults(recipe.distributed, recipe.training.optim)
+    found += [Problem(f"distributed.{field}", *told) for field, *told in rank_faults]
     found += [Problem(f"evaluation.{field}", *told) for field, *told in evaluation_faults(evaluation)]
     if data.eval_fraction + data.test_fraction >= 1:
         found.append(Problem("data.eval_fraction", "with test_fraction it leaves no rows to train on.", "Lower them."))

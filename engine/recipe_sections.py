@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -40,6 +40,7 @@ class Section(BaseModel):
         """`r = true` is a slip; pydantic alone would take it for 1."""
         annotation = cls.model_fields[str(info.field_name)].annotation
         kinds = {annotation, *get_args(annotation)}
+        kinds |= {get_args(kind)[0] for kind in kinds if get_origin(kind) is Annotated}
         if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
             raise PydanticCustomError("truth_for_a_number", "input should be a number, not true or false")
         return value
@@ -58,8 +59,10 @@ class ModelSection(Section):
         description="Type of the base weights in memory; auto takes bfloat16 where the device computes in it, "
         "float16 on older cards, float32 on CPU. Always passed explicitly: TRL alone would load float32.",
     )
-    attn_implementation: Literal["auto", "sdpa", "eager", "flash_attention_2"] = Field(
-        "auto", description="Attention kernel; auto is sdpa, which every device has."
+    attn_implementation: Literal["auto", "sdpa", "eager", "flash_attention_2", "varlen_attn"] = Field(
+        "auto",
+        description="Attention kernel; auto is PyTorch's varlen_attn for joined rows on cards from compute capability "
+        "8.0 on, else sdpa, which every device has.",
     )
     bnb_4bit_quant_type: Literal["nf4", "fp4"] = Field(
         "nf4", description="4-bit code for adapter.method = qlora; nf4 suits normally distributed weights."
@@ -178,8 +181,10 @@ class TrainingSection(Section):
     max_length: int = Field(
         1024, ge=8, le=10**7, description="Longest row in tokens; what lies beyond is data.on_overflow's business."
     )
-    gradient_checkpointing: bool | Auto = Field(
-        "auto", description="Recompute activations in the backward pass: a third slower, far less memory."
+    gradient_checkpointing: bool | Literal["auto", "selective"] = Field(
+        "auto",
+        description="Recompute activations in the backward pass: a third slower, far less memory. selective keeps the "
+        "results of attention, which cost the most to recompute.",
     )
     activation_offloading: bool = Field(
         False, description="Keep activations in RAM between forward and backward pass (NVIDIA cards): slower, smaller."
@@ -188,7 +193,29 @@ class TrainingSection(Section):
         True, description="Score the vocabulary in pieces; off holds all logits, up to 16 bytes per token and word."
     )
     padding_free: bool | Auto = Field(
-        "auto", description="Join the rows of a batch without padding; they never see each other. auto: on CPU."
+        "auto",
+        description="Join the rows of a batch without padding; they never see each other. auto: wherever the attention "
+        "can keep them apart, which is on CPU and on cards from compute capability 8.0 on.",
+    )
+    packing: bool = Field(
+        False,
+        description="Join whole rows into packs of up to max_length tokens; they never see each other, and a batch "
+        "counts packs. Takes joined rows (padding_free).",
+    )
+    train_sampling_strategy: Literal["auto", "random", "sequential", "group_by_length"] = Field(
+        "auto",
+        description="Order of rows. auto draws them at random and sorts those of one step by length, which changes "
+        "nothing but speed; group_by_length puts rows of a length into the same step.",
+    )
+    use_liger_kernel: bool | Auto = Field(
+        "auto", description="Liger's kernels for norms, rotary embedding and MLP (NVIDIA cards); auto: where installed."
+    )
+    torch_compile: bool = Field(
+        False,
+        description="Compile the model: minutes at the start, then a sixth faster at a fixed length (cards only).",
+    )
+    dataloader_num_workers: Annotated[int, Field(ge=0, le=64)] | Auto = Field(
+        "auto", description="Processes that make batches ahead; rows are tokenized already, so auto takes none."
     )
     seed: int = Field(42, ge=0, le=2**32 - 1, description="Seed of adapter weights, order of rows and dropout.")
     eval_steps: int | None = Field(
@@ -198,6 +225,33 @@ class TrainingSection(Section):
         None, ge=1, le=10**9, description="Write a checkpoint every so many steps; unset: ten times over the run."
     )
     save_total_limit: int = Field(2, ge=1, description="Checkpoints kept; older ones go once a newer one is complete.")
+
+
+class DistributedSection(Section):
+    """More than one device, on one host or several."""
+
+    strategy: Literal["auto", "ddp", "fsdp2", "zero3"] = Field(
+        "auto",
+        description="How devices share the work: ddp holds the model on each, fsdp2 a part of it; auto "
+        "takes ddp where the model fits on one device. zero3 (DeepSpeed) is refused: fsdp2 divides the same.",
+    )
+    nproc_per_node: Annotated[int, Field(ge=1, le=1024)] | Auto = Field(
+        1, description="Processes on each host, one device each; auto: every card that is visible."
+    )
+    nnodes: int = Field(1, ge=1, le=4096, description="Hosts that train together; the others run `finetui join`.")
+    rdzv_backend: Literal["c10d", "static"] = Field(
+        "c10d", description="How hosts find each other: c10d numbers them as they come, static takes their node rank."
+    )
+    rdzv_endpoint: str | None = Field(
+        None, description="HOST:PORT of the first host, as the others reach it; unset on one host."
+    )
+    deepspeed: str | None = Field(None, description="A DeepSpeed JSON; refused like zero3, which alone would read it.")
+    timeout_seconds: int = Field(
+        300,
+        ge=30,
+        le=10**6,
+        description="How long the processes wait for one that does nothing before the attempt ends.",
+    )
 
 
 class MemorySection(Section):

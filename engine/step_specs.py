@@ -47,6 +47,7 @@ def spec_of(plan: Plan) -> StepSpec:
         lean_dora=plan.use_dora and plan.lean_dora,
         adapter_dtype=adapter_dtype(plan),
         gradient_checkpointing=plan.gradient_checkpointing,
+        selective_checkpointing=plan.gradient_checkpointing and plan.selective_checkpointing,
         activation_offloading=plan.activation_offloading,
         optim=plan.optim,
         loss=loss_kind(plan),
@@ -67,7 +68,12 @@ def cublas_workspace_bytes(plan: Plan) -> int:
 
 
 def train_rows(plan: Plan) -> TRAINED_ROWS:
-    """The rows of the largest micro-batch: the longest there are, or full ones before rows are tokenized."""
+    """The rows of the largest micro-batch: the longest there are, or full ones before rows are tokenized.
+
+    A pack counts as one row: it is joined with the others of its micro-batch, and its attention is no more than that.
+    """
+    if plan.packing and plan.rows is not None:
+        return plan.rows.packs(plan.max_length).batch(plan.per_device_train_batch_size, plan.max_length)
     return _longest(plan, plan.per_device_train_batch_size)
 
 
@@ -88,11 +94,13 @@ def has_mask(plan: Plan) -> bool:
 
 
 def attention_kernel(plan: Plan) -> str:
-    """What computes attention: flash, efficient, math or eager on a card; native, segments or eager on a CPU."""
+    """What computes attention: flash, varlen, efficient, math or eager on a card; native, segments, eager on a CPU."""
     if plan.attn_implementation == "eager":
         return "eager"
     if plan.device == "cpu":
         return "segments" if plan.padding_free else "native"
+    if plan.attn_implementation == "varlen_attn" and plan.padding_free:
+        return "varlen"
     if plan.attn_implementation == "flash_attention_2":
         return "flash"
     capability = plan.compute_capability or FLASH_FROM
@@ -105,10 +113,11 @@ def attention_kernel(plan: Plan) -> str:
 
 
 def loss_kind(plan: Plan) -> str:
-    """fused: TRL's head in pieces; frozen_head: ours, on CPU with a head that is not trained; plain: all logits."""
+    """fused: TRL's head in pieces; frozen_head: ours, on CPU with a whole, frozen head; plain: all logits."""
     if not plan.fused_loss:
         return "plain"
-    return "frozen_head" if plan.device == "cpu" and plan.method != "full" else "fused"
+    has_frozen_head = plan.method != "full" and plan.strategy not in ("fsdp2", "zero3")
+    return "frozen_head" if plan.device == "cpu" and has_frozen_head else "fused"
 
 
 def adapter_dtype(plan: Plan) -> str:

@@ -113,6 +113,9 @@ def num_tokens(plan: Plan, training: TrainingSection) -> tuple[int | None, bool]
     mean = _mean_length(plan)
     if training.max_steps is not None:
         rows = training.max_steps * plan.effective_batch_size
+        if plan.packing and plan.rows is not None:
+            packs = plan.rows.packs(plan.max_length)
+            return int(rows * packs.num_tokens / packs.num_rows), False
         return int(rows * (mean or plan.max_length)), mean is None
     if plan.rows is None or mean is None:
         return None, False

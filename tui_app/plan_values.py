@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from engine.memory import trainable_parameters
+from engine.plan import Plan
 from engine.starting import Prospect
 from tui_app.memory_table import parameter_line
 
 SHOWN = (
     *("device_name", "dtype", "autocast", "attn_implementation", "method", "r", "lora_alpha", "target_modules"),
     *("use_rslora", "use_dora", "max_length", "per_device_train_batch_size", "gradient_accumulation_steps"),
-    *("gradient_checkpointing", "padding_free", "optim", "num_threads"),
+    *("gradient_checkpointing", "padding_free", "packing", "train_sampling_strategy", "fused_loss", "optim"),
+    *("use_liger_kernel", "torch_compile", "dataloader_num_workers", "num_threads"),
 )
 TRAINING = ("max_steps", "num_train_epochs", "learning_rate", "lr_scheduler_type", "warmup_steps", "save_steps", "seed")
 
@@ -32,6 +34,8 @@ def field_of(name: str) -> str:
     """The recipe's field behind a value of the plan, dotted."""
     if name in ("method", "r", "lora_alpha", "lora_dropout", "target_modules", "use_rslora", "use_dora"):
         return f"adapter.{name}"
+    if name in ("nproc_per_node", "strategy"):
+        return f"distributed.{name}"
     return f"model.{name}" if name in ("dtype", "attn_implementation") else f"training.{name}"
 
 
@@ -51,10 +55,23 @@ def plan_values(found: Prospect, reason_of: Callable[[str], str] | None = None) 
             reason = (
                 reason_of(field_of(name)) if reason_of else reason or ("the recipe" if name in written else "default")
             )
-        yield Value(name, text_of(value), reason)
-    yield Value("effective batch size", str(chosen.effective_batch_size), "micro-batch x accumulation")
+        is_selective = name == "gradient_checkpointing" and chosen.selective_checkpointing
+        yield Value(name, "selective" if is_selective else text_of(value), reason)
+    if chosen.world_size > 1:
+        hosts = f" on each of {chosen.nnodes} hosts" if chosen.nnodes > 1 else ""
+        yield Value("nproc_per_node", f"{chosen.nproc_per_node}{hosts}", reasons.get("nproc_per_node", ""))
+        yield Value("strategy", chosen.strategy, reasons.get("strategy", ""))
+    yield Value("effective batch size", str(chosen.effective_batch_size), batch_sentence(chosen))
     if found.shape:
         yield Value("trained parameters", parameter_line(trainable_parameters(chosen, found.shape), found.shape), "")
+
+
+def batch_sentence(chosen: Plan) -> str:
+    """What the effective batch size is made of; with several processes in numbers: "8 x 1 x 4 ranks"."""
+    if chosen.world_size == 1:
+        return "micro-batch x accumulation"
+    parts = f"{chosen.per_device_train_batch_size} x {chosen.gradient_accumulation_steps} x {chosen.world_size} ranks"
+    return f"micro-batch x accumulation x ranks: {parts}"
 
 
 def text_of(value: object) -> str:

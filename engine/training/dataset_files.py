@@ -1,7 +1,8 @@
 """The tokenized splits on disk, and how an attempt reads them.
 
 Rows are stored whole; an attempt cuts or drops what is longer than its plan's `max_length`, so a rung that
-halves the length needs no new preparation. Not here: tokenizing (`rendering`).
+halves the length needs no new preparation; so it is with packs, which an attempt makes of the rows it reads. Not
+here: tokenizing (`rendering`), which rows share a pack (`engine.packing`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data.conversation import Example, example_from_json
+from engine.packing import best_fit
 from engine.training.rendering import IGNORED, Rendered
 
 if TYPE_CHECKING:
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
 SCHEMA = pa.schema([("line", pa.int64()), ("input_ids", pa.list_(pa.int32())), ("labels", pa.list_(pa.int32()))])
 TOKENS = ("input_ids", "labels")
 READ = pa.schema([SCHEMA.field(name) for name in (*TOKENS, "line")])
+PACKED = pa.schema(
+    [*(SCHEMA.field(name) for name in TOKENS), ("seq_lengths", pa.list_(pa.int32())), ("line", pa.list_(pa.int64()))]
+)
+"""`seq_lengths`, by which TRL's collator tells the rows of a pack apart, and their lines, in the rows' order."""
 TOKENS_AT_ONCE = 1 << 19
 """Tokens of a row group: what writing holds as Python numbers, some 20 MB."""
 ROWS_AT_ONCE = 1000
@@ -85,13 +91,62 @@ def read_split(folder: Path, name: str, *, max_length: int, on_overflow: str) ->
     Rows whose trained tokens all lie beyond the cut are left out; the receipt has counted them. The rows are in a
     mapped file without a name, in `folder`: the system holds of them what it has room for.
     """
+    stored = pq.ParquetFile(folder / f"{name}.parquet").iter_batches(ROWS_AT_ONCE)
+    cut = (cut_rows(pa.Table.from_batches([batch]), max_length, on_overflow) for batch in stored)
+    return _mapped(cut, READ, folder)
+
+
+def packed_rows(rows: Dataset, folder: Path, max_length: int) -> Dataset:
+    """Whole rows of `read_split` joined into packs of at most `max_length` tokens, mapped as they are.
+
+    Columns input_ids, labels, seq_lengths (tokens of each row in the pack) and line (a list).
+    """
+    table: pa.Table = rows.with_format("arrow")[:]
+    lengths = pc.list_value_length(table["input_ids"]).to_pylist()
+    packs = best_fit(lengths, max_length)
+    at_once = max(1, min(ROWS_AT_ONCE, 16 * TOKENS_AT_ONCE // max_length))
+    parts = (packs[at : at + at_once] for at in range(0, len(packs), at_once))
+    return _mapped((_joined(table, part) for part in parts), PACKED, folder)
+
+
+def _joined(rows: pa.Table, packs: list[list[int]]) -> pa.Table:
+    """One row for each pack: the rows it names, one behind the other."""
+    taken = rows.take([row for pack in packs for row in pack]).combine_chunks()
+    lengths = pc.list_value_length(taken["input_ids"]).combine_chunks()
+    row_ends = np.cumsum([0, *(len(pack) for pack in packs)])
+    token_ends = np.concatenate([[0], np.cumsum(lengths.to_numpy())])[row_ends]
+    columns: dict[str, Any] = {
+        name: pa.ListArray.from_arrays(pa.array(token_ends, pa.int32()), pc.list_flatten(taken[name]).combine_chunks())
+        for name in TOKENS
+    }
+    ends = pa.array(row_ends, pa.int32())
+    columns["seq_lengths"] = pa.ListArray.from_arrays(ends, lengths.cast(pa.int32()))
+    columns["line"] = pa.ListArray.from_arrays(ends, taken["line"].combine_chunks())
+    return pa.table(columns, schema=PACKED)
+
+
+def lines_of(row: dict[str, Any]) -> list[int]:
+    """The lines in the source that a row of a dataset, or each row of its pack, stands in; none where not told."""
+    line = row.get("line", [])
+    return list(line) if isinstance(line, list) else [line]
+
+
+def num_rows(rows: Dataset) -> int:
+    """Rows, those inside packs counted each."""
+    if "seq_lengths" not in rows.column_names:
+        return len(rows)
+    return int(pc.sum(pc.list_value_length(rows.with_format("arrow")[:]["seq_lengths"])).as_py() or 0)
+
+
+def _mapped(tables: Iterable[pa.Table], schema: pa.Schema, folder: Path) -> Dataset:
+    """The tables as one dataset, in a file without a name."""
     from datasets import Dataset  # a second to load, and whoever writes splits needs nothing of it
 
     descriptor, path = tempfile.mkstemp(suffix=".arrow", dir=folder)
     try:
-        with os.fdopen(descriptor, "wb") as file, pa.ipc.new_stream(file, READ) as stream:
-            for batch in pq.ParquetFile(folder / f"{name}.parquet").iter_batches(ROWS_AT_ONCE):
-                stream.write_table(cut_rows(pa.Table.from_batches([batch]), max_length, on_overflow))
+        with os.fdopen(descriptor, "wb") as file, pa.ipc.new_stream(file, schema) as stream:
+            for table in tables:
+                stream.write_table(table)
         return Dataset.from_file(path)
     finally:
         Path(path).unlink()

@@ -69,7 +69,8 @@ def test_every_value_that_the_recipe_does_not_give_has_its_reason(
     reasons = dict(chosen.reasons)
     assert len(reasons) == len(chosen.reasons)
     wanted = {"device", "capacity_bytes", "dtype", "autocast", "attn_implementation", "padding_free", "num_threads"}
-    assert set(reasons) == wanted | {"gradient_checkpointing"}
+    wanted |= {"packing", "train_sampling_strategy", "fused_loss", "optim", "use_liger_kernel", "torch_compile"}
+    assert set(reasons) == wanted | {"dataloader_num_workers", "gradient_checkpointing"}
     assert all(len(reason) >= 8 for reason in reasons.values())
 
 
@@ -93,7 +94,8 @@ NO_BF16, NO_FLASH = {"dtype": "bfloat16"}, {"attn_implementation": "flash_attent
         (CPU, {"model": {"dtype": "float16"}}, "model.dtype"),
         (T4, {"model": NO_FLASH}, "model.attn_implementation"),
         (CPU, {"model": NO_FLASH}, "model.attn_implementation"),
-        (H100, {"training": {"padding_free": True}}, "training.padding_free"),
+        (T4, {"training": {"padding_free": True}}, "training.padding_free"),
+        (T4, {"training": {"packing": True}}, "training.packing"),
         (
             CPU,
             {"model": {"attn_implementation": "eager"}, "training": {"padding_free": True}},
@@ -138,7 +140,8 @@ def test_what_the_machine_can_do_is_planned(hardware: Hardware, sections: dict[s
 def test_rows_are_joined_without_padding_only_where_they_cannot_see_each_other() -> None:
     assert plan(recipe(), CPU, SHAPE).padding_free
     assert not plan(recipe(model={"attn_implementation": "eager"}), CPU, SHAPE).padding_free
-    assert not plan(recipe(), H100, SHAPE).padding_free
+    assert plan(recipe(), H100, SHAPE).padding_free
+    assert not plan(recipe(), T4, SHAPE).padding_free
 
 
 def test_checkpointing_is_off_where_the_step_fits_without_and_on_where_it_does_not() -> None:

@@ -275,7 +275,7 @@ def test_a_file_with_the_line_ends_of_windows_is_read(tmp_path: Path) -> None:
 
 def test_the_few_values_of_a_field_are_told_and_any_others_are_not() -> None:
     assert literal_values("adapter.method") == ("full", "lora", "qlora")
-    assert literal_values("training.gradient_checkpointing") == ("auto", True, False)
+    assert literal_values("training.gradient_checkpointing") == ("auto", "selective", True, False)
     assert literal_values("adapter.target_modules") == ("all-linear",)
     assert literal_values("adapter.r") == literal_values("nothing.at.all") == ()
 

@@ -16,6 +16,7 @@ from engine.step_specs import attention_kernel, spec_of
 CPU = dataclasses.replace(read_hardware(), gpus=(), gpu_note="no NVIDIA card", cpu_flags=("avx2", "avx512_bf16"))
 T4, A100 = emulate(CPU, "t4"), emulate(CPU, "a100-40gb")
 ROWS = RowLengths.of([(50, 5), (300, 20), (120, 10), (90, 9)])
+PADDED = {"training": {"padding_free": False}}
 
 
 def planned(hardware: Hardware, rows: RowLengths | None = None, **sections: dict[str, Any]) -> Plan:
@@ -45,17 +46,29 @@ def test_no_rows_held_out_means_no_eval_batch() -> None:
 @pytest.mark.parametrize(
     ("hardware", "rows", "sections", "kernel"),
     [
-        (A100, None, {}, "flash"),
-        (A100, ROWS, {}, "efficient"),
+        (A100, ROWS, {}, "varlen"),
+        (A100, None, PADDED, "flash"),
+        (A100, ROWS, PADDED, "efficient"),
         (A100, ROWS, {"model": {"attn_implementation": "flash_attention_2"}}, "flash"),
         (A100, None, {"model": {"attn_implementation": "eager"}}, "eager"),
         (T4, None, {}, "efficient"),
         (T4, ROWS, {}, "efficient"),
         (CPU, None, {}, "segments"),
-        (CPU, None, {"training": {"padding_free": False}}, "native"),
+        (CPU, None, PADDED, "native"),
         (CPU, None, {"model": {"attn_implementation": "eager"}}, "eager"),
     ],
-    ids=["no padding", "padded", "flash 2", "eager", "T4", "T4 padded", "CPU joined", "CPU padded", "CPU eager"],
+    ids=[
+        "joined",
+        "no padding",
+        "padded",
+        "flash 2",
+        "eager",
+        "T4",
+        "T4 padded",
+        "CPU joined",
+        "CPU padded",
+        "CPU eager",
+    ],
 )
 def test_attention_runs_on_the_kernel_that_torch_would_take(
     hardware: Hardware, rows: RowLengths | None, sections: dict[str, Any], kernel: str

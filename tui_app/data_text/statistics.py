@@ -102,7 +102,7 @@ def _batch_lines(report: TokenReport) -> list[str]:
     of_sample = ", of the rows drawn" if report.counts.is_sample else ""
     lines = [
         f"in micro-batches of {report.batch_size} rows at max_length {report.max_length:,}{of_sample}",
-        f"  as trained       {found.share_padding:.1%} padding on cards; padding-free (CPU, flash): none",
+        f"  padded           {found.share_padding:.1%} padding; joined (CPU, cards from Ampere on): none",
     ]
     for packs in report.packs:
         cut = f", {packs.num_rows_cut:,} cut" if packs.num_rows_cut else ", no row cut"
@@ -112,8 +112,9 @@ def _batch_lines(report: TokenReport) -> list[str]:
             else ""
         )
         full = f"{packs.num_packs:,} packs, {packs.share_filled:.1%} full"
-        lines.append(f"  packed, {packs.strategy:<8} (*) {full}{cut}{lost}")
-    return [*lines, "  (*) TRL's packing, to compare: this version of finetui does not pack"]
+        name = "packing = true" if packs.strategy == "bfd" else f"TRL's {packs.strategy}"
+        lines.append(f"  {name:<16} {full}{cut}{lost}")
+    return lines
 
 
 def _unused(found: RowStatistics) -> str:

@@ -14,7 +14,7 @@ from tui_app.panels.scrolled import Scrolled
 from tui_app.runs.phases import is_over
 from tui_app.runs.view import RunView
 
-LEFT_OUT = ("reasons", "rungs", "memory", "notes", "rows", "device_uuid", "four_bit_available")
+LEFT_OUT = ("reasons", "rungs", "memory", "notes", "rows", "device_uuid", "device_uuids", "four_bit_available")
 
 
 def written(name: str, value: object) -> str:
@@ -41,7 +41,9 @@ class PlanPanel(Scrolled):
             return wrap(literal(waiting), max(width - 1, 8), "dim")
         reasons = dict(plan.reasons)
         values = [(each.name, getattr(plan, each.name)) for each in dataclasses.fields(plan)]
-        shown = [(name, literal(written(name, value))) for name, value in values if name not in LEFT_OUT]
+        # An empty value is that of a field that a plan has no use for, or that its version did not know.
+        told = [(name, value) for name, value in values if name not in LEFT_OUT and value not in ("", ())]
+        shown = [(name, literal(written(name, value))) for name, value in told]
         column = min(max(len(name) for name, _ in shown), max(width // 2, 8))
         number = view.state.rungs[-1].plan_file if view.state.rungs else "plan-1.json"
         rows = [line(" ", (literal(number.removesuffix(".json")), "title"), (f"  of {literal(view.folder)}", "dim"))]

@@ -90,9 +90,10 @@ def rig(tmp_path: Path, tiny_model_of: Callable[[str], Path], machine: Hardware)
         eval_rows: int = 7,
         prompt: bool = True,
         autocast: str = "none",
+        folder: Path | None = None,
         **sections: dict[str, Any],
     ) -> Rig:
-        folder = tiny_model_of(family)
+        folder = folder or tiny_model_of(family)
         values: dict[str, Any] = {
             "model": {"name_or_path": str(folder)},
             "data": {"dataset": "rows.jsonl"},

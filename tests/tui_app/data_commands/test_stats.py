@@ -43,8 +43,7 @@ def test_tokens_are_counted_by_a_process_and_told_on_one_screen(
     assert max(map(len, tokens)) <= 80
     assert "".join(tokens).isascii()
     assert any(line.startswith(">        100") and "%" in line for line in tokens)
-    assert any("packed, bfd" in line and "full" in line for line in tokens)
-    assert "this version of finetui does not pack" in tokens[-1]
+    assert any("packing = true" in line and "full" in line for line in tokens)
 
 
 def test_json_is_one_object(rows: Path, capsys: pytest.CaptureFixture[str]) -> None:

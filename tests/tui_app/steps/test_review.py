@@ -27,8 +27,9 @@ def test_a_good_draft_can_be_started_and_every_value_has_its_reason() -> None:
     seen = review(DEMO.with_answer("adapter.r", "8"), CPU)
     assert (seen.can_start, seen.is_sharp, seen.fault, seen.obstacle) == (True, False, "", "")
     reasons = {value.name: value.reason for value in seen.values}
-    assert (reasons["r"], reasons["learning_rate"], reasons["optim"]) == ("you", "preset demo-cpu", "default")
+    assert (reasons["r"], reasons["learning_rate"], reasons["use_dora"]) == ("you", "preset demo-cpu", "default")
     assert "CPU" in reasons["dtype"]
+    assert "adapter" in reasons["optim"]
     assert seen.outlook is not None
     assert seen.outlook.plan.memory is not None
     assert seen.disk is not None
