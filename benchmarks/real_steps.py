@@ -85,6 +85,7 @@ class Case:
 
 _BF16 = {"autocast": "bfloat16"}
 _GC = {"gradient_checkpointing": True}
+_SELECTIVE = {**_GC, "selective_checkpointing": True}
 _PADDED = {"padding_free": False}
 _QLORA = {"method": "qlora", "r": 64, "use_rslora": True}
 _LOGITS = {"fused_loss": False, "gradient_accumulation_steps": 2}
@@ -110,6 +111,7 @@ CASES = (
     Case("qlora r64 lean dora", "gemma3", (256,), {**_QLORA, **_LEAN_DORA, **_BF16}),
     Case("lora, all logits", "smollm2", (100, 80), {"fused_loss": False, **_BF16}),
     Case("lora, padded, all logits, 2 micro-batches", "llama", (200, 150), {**_PADDED, **_LOGITS}),
+    Case("lora, padded, selective checkpointing", "smollm2", (200, 150), {**_PADDED, **_SELECTIVE}),
 )
 
 

@@ -27,7 +27,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "method": ("full", "lora", "qlora"),
     "dtype": ("float32", "bfloat16", "float16"),
     "autocast": ("none", "bfloat16", "float16"),
-    "attention": ("flash", "efficient", "math", "eager", "native", "segments"),
+    "attention": ("flash", "varlen", "efficient", "math", "eager", "native", "segments"),
     "quant_type": ("nf4", "fp4"),
     "compute_dtype": ("", "float32", "bfloat16", "float16"),
     "adapter_dtype": ("float32", "bfloat16", "float16"),
@@ -43,9 +43,9 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 class StepSpec:
     """Everything that decides the memory of one optimizer step. Names are those of the plan where it has them.
 
-    `attention` flash, efficient, math and eager are what a card would run; native is the CPU's own
-    scaled_dot_product_attention, segments is engine.training.segment_attention. `loss` fused is TRL's head,
-    plain makes all logits, frozen_head is engine.training.frozen_head_loss. `optim` adamw_foreach, sgd and
+    `attention` flash, varlen (rows that come joined), efficient, math and eager are what a card would run; native is
+    the CPU's own scaled_dot_product_attention, segments is engine.training.segment_attention. `loss` fused is TRL's
+    head, plain makes all logits, frozen_head is engine.training.frozen_head_loss. `optim` adamw_foreach, sgd and
     lora_fa (only the B matrices are trained) occur in measurements by others, not in recipes.
     """
 
@@ -67,6 +67,8 @@ class StepSpec:
     lean_dora: bool = False
     adapter_dtype: str = "float32"
     gradient_checkpointing: bool = False
+    selective_checkpointing: bool = False
+    """Checkpointing that keeps what attention computed; without `gradient_checkpointing` it says nothing."""
     activation_offloading: bool = False
     optim: str = "adamw_torch_fused"
     loss: str = "fused"

@@ -24,6 +24,7 @@ from engine.library_versions import step_versions
 from engine.memory import MemoryPrediction, Predictor, judge, needed_bytes, outside_bytes, predict
 from engine.model_shape import ModelShape
 from engine.plan import Plan
+from engine.ranks.rank_memory import per_rank
 from engine.run_dir import cache_dir, write_atomic
 from engine.step_specs import spec_of
 
@@ -33,6 +34,8 @@ IRRELEVANT = ("_name_or_path", "transformers_version", "architectures_note")
 """Keys of a config.json that change no layer."""
 CODE = (
     *("training/dry_run", "training/lean_dora.py", "training/frozen_head_loss.py", "training/segment_attention.py"),
+    *("training/joining.py", "training/varlen_attention.py", "training/selective_checkpointing.py"),
+    *("training/row_attention.py", "training/shared_casts.py"),
     *("allocator.py", "dry_run_types.py"),
 )
 """Our own sources that an answer depends on."""
@@ -139,7 +142,7 @@ def dry_run_predictor(
                 predictor(first)
             except (ModelError, DiedError):
                 usable = False
-        yield (calibrated(predictor) if calibrate else predictor) if usable else None
+        yield per_rank(calibrated(predictor) if calibrate else predictor, shape) if usable else None
     _prune(folder)
 
 

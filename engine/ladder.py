@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from engine.memory import MemoryPrediction, Predictor
 from engine.plan import Plan
+from engine.ranks.planning import SHARDED, can_shard
 from engine.recipe_sections import LadderSection
 
 SHRINK = 0.95
@@ -63,15 +64,23 @@ def _halve_micro_batch(plan: Plan, _: LadderSection) -> Plan | None:
 
 
 def _gradient_checkpointing(plan: Plan, _: LadderSection) -> Plan | None:
-    return None if plan.gradient_checkpointing else replace(plan, gradient_checkpointing=True)
+    if plan.gradient_checkpointing and not plan.selective_checkpointing:
+        return None
+    return replace(plan, gradient_checkpointing=True, selective_checkpointing=False)
 
 
 def _optimizer_8bit(plan: Plan, _: LadderSection) -> Plan | None:
     """On a card its state also moves to RAM when the card is full; a CPU has nowhere to page to."""
+    if plan.strategy in SHARDED:  # bitsandbytes cannot update parameters that are spread out
+        return None
     wanted = "adamw_8bit" if plan.device == "cpu" else "paged_adamw_8bit"
     if plan.optim in (wanted, "paged_adamw_8bit"):
         return None
     return replace(plan, optim=wanted)
+
+
+def _shard_model(plan: Plan, _: LadderSection) -> Plan | None:
+    return replace(plan, strategy="fsdp2") if plan.strategy == "ddp" and can_shard(plan) else None
 
 
 def _activation_offloading(plan: Plan, _: LadderSection) -> Plan | None:
@@ -121,6 +130,7 @@ FREE: tuple[Rung, ...] = (
     Rung(
         "gradient_checkpointing", "activations are computed twice: about a third slower", False, _gradient_checkpointing
     ),
+    Rung("shard_model", "each card holds a part of the model: more traffic", False, _shard_model),
     Rung("optimizer_8bit", "optimizer state in 8 bits: a slower step on CPU, none on a card", False, _optimizer_8bit),
     Rung("activation_offloading", "activations wait in RAM meanwhile: slower", False, _activation_offloading),
     Rung("base_4bit", "the frozen base is rounded to 4 bits", False, _base_4bit),

@@ -46,7 +46,9 @@ SCORE_BYTES_STORED = 6
 TILE_TOKENS, TILE_WORDS = 4096, 32768
 """TRL's fused head scores so many tokens against so many words at once; off a card in seven fp32 tiles."""
 FROZEN_HEAD_POSITIONS = 256
-"""Positions that our own loss scores at once (`training.frozen_head_loss`)."""
+"""Positions whose logits our own loss makes at once (`training.frozen_head_loss`)."""
+FROZEN_HEAD_PIECE = 16
+"""Of these, how many it works on in float32 at once, with one temporary of the same size."""
 KEPT_WHEN_OFFLOADING = 5
 """Layers whose activations TRL's offloading keeps on the card, in transit."""
 RESERVED_OF_ALLOCATED = 1.13
@@ -146,8 +148,10 @@ def judge(needed_bytes: int, capacity_bytes: int) -> tuple[str, str]:
 
 
 def closed_form(shape: ModelShape) -> Predictor:
-    """The closed form of one model as a predictor."""
-    return lambda plan: predict(plan, shape)
+    """The closed form of one model as a predictor, of each process where a plan has several."""
+    from engine.ranks.rank_memory import per_rank  # which is built on this module
+
+    return per_rank(lambda plan: predict(plan, shape), shape)
 
 
 def predict(plan: Plan, shape: ModelShape) -> MemoryPrediction:
@@ -291,11 +295,19 @@ def _stored(plan: Plan, shape: ModelShape) -> int:
     """Kept from the forward to the backward pass: the input of every layer, or all that every layer computed."""
     if plan.gradient_checkpointing:
         width = 4 if _dora_widens(plan, shape) or plan.dtype == "float32" else 2
-        layer = _num_tokens(plan, train_rows(plan)) * shape.hidden_size * width
+        layer = _num_tokens(plan, train_rows(plan)) * (shape.hidden_size * width + _kept_attention(plan, shape))
     else:
         layer = _layer_activations(plan, shape) + SCORE_BYTES_STORED * _scores(plan, shape)
         layer += _cast_weights(plan, shape)
     return layer * (min(shape.num_layers, KEPT_WHEN_OFFLOADING) if plan.activation_offloading else shape.num_layers)
+
+
+def _kept_attention(plan: Plan, shape: ModelShape) -> int:
+    """Per token and layer, what selective checkpointing keeps: attention's results and its row sums in float32."""
+    if not plan.selective_checkpointing or attention_kernel(plan) in ("eager", "math"):
+        return 0
+    width = 4 if plan.autocast == "none" and plan.dtype == "float32" else 2
+    return shape.num_heads * (shape.head_dim * width + 4)
 
 
 def _one_layer(plan: Plan, shape: ModelShape) -> int:
@@ -343,7 +355,8 @@ def _loss(plan: Plan, shape: ModelShape, tokens: int, *, learns: bool) -> int:
             return tokens * shape.vocab_size * per_logit
         case "frozen_head":
             cast = 2 * shape.embedding_parameters if plan.dtype == "float32" and plan.autocast != "none" else 0
-            pieces = min(tokens, FROZEN_HEAD_POSITIONS) * shape.vocab_size * 10
+            positions = min(tokens, FROZEN_HEAD_POSITIONS) * (2 if sixteen_bit else 4)
+            pieces = (positions + min(tokens, FROZEN_HEAD_PIECE) * 8) * shape.vocab_size
             return pieces + 4 * tokens * shape.hidden_size + (cast if tokens else 0)
     tile = min(tokens, TILE_TOKENS) * min(TILE_WORDS, shape.vocab_size)
     head_gradient = 4 * shape.embedding_parameters if learns and plan.method == "full" else 0

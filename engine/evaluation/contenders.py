@@ -75,7 +75,7 @@ class Contenders:
             quantization=self.recipe.model.bnb_4bit_quant_type if quantized else None,
             double_quant=self.plan.double_quant,
             compute_dtype=self.plan.autocast if self.plan.autocast != "none" else "float32",
-            attn_implementation=self.plan.attn_implementation,
+            attn_implementation=self.plan.padded_attention,
             device=self.plan.device,
             trust_remote_code=self.recipe.model.trust_remote_code,
         )

@@ -218,7 +218,7 @@ class _Workshop:
             self.folder,
             dtype=dtype,
             device=device,
-            attn_implementation=job.plan.attn_implementation,
+            attn_implementation=job.plan.padded_attention,
             trust_remote_code=job.recipe.model.trust_remote_code,
         )
         try:

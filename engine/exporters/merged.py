@@ -233,7 +233,7 @@ def _check(job: Job, folder: Path, written: Written) -> tuple[dict[str, Any], tu
     if dtype is None:
         return {}, (f"not run: {format_bytes(checking.free_bytes(device))} of free memory do not hold it",)
     asked = checking.asked_rows(job)
-    loading: dict[str, Any] = {"dtype": dtype, "device": device, "attn_implementation": job.plan.attn_implementation}
+    loading: dict[str, Any] = {"dtype": dtype, "device": device, "attn_implementation": job.plan.padded_attention}
     loading["trust_remote_code"] = job.recipe.model.trust_remote_code
     tuned = references.tuned(job, ARTIFACT, asked, dtype)
     job.tell(ARTIFACT, "loading what was written")

@@ -137,7 +137,7 @@ def _trained(job: Job, dtype: str) -> Any:
     loading: dict[str, Any] = {
         "dtype": dtype,
         "device": str(job.settings.get("device") or "cpu"),
-        "attn_implementation": job.plan.attn_implementation,
+        "attn_implementation": job.plan.padded_attention,
         "trust_remote_code": job.recipe.model.trust_remote_code,
     }
     if job.plan.method == "full":

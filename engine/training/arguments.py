@@ -12,11 +12,13 @@ from trl import SFTConfig
 
 from engine.plan import Plan
 from engine.recipe import Recipe
+from engine.training.sharding import fsdp_arguments
 
 
 def sft_config(recipe: Recipe, plan: Plan, output_dir: Path, *, has_eval: bool, save_steps: int) -> SFTConfig:
     """What the trainer is told. Rows arrive tokenized and cut, so TRL prepares nothing."""
     training = recipe.training
+    selective = plan.gradient_checkpointing and plan.selective_checkpointing
     evaluates = has_eval and training.eval_steps is not None
     return SFTConfig(
         output_dir=str(output_dir),
@@ -35,7 +37,9 @@ def sft_config(recipe: Recipe, plan: Plan, output_dir: Path, *, has_eval: bool, 
         max_grad_norm=training.max_grad_norm,
         optim=plan.optim,
         activation_checkpointing=plan.gradient_checkpointing,  # gradient_checkpointing is its deprecated name
+        activation_checkpointing_kwargs={"selective": True} if selective else None,
         activation_offloading=plan.activation_offloading,
+        torch_compile=plan.torch_compile,
         bf16=plan.autocast == "bfloat16",
         fp16=plan.autocast == "float16",
         use_cpu=plan.device == "cpu",
@@ -51,9 +55,11 @@ def sft_config(recipe: Recipe, plan: Plan, output_dir: Path, *, has_eval: bool, 
         logging_nan_inf_filter=False,
         disable_tqdm=True,
         report_to="none",
-        dataloader_num_workers=0,
+        dataloader_num_workers=plan.dataloader_num_workers,
         dataloader_pin_memory=plan.device != "cpu",
         ddp_find_unused_parameters=False,
+        ddp_timeout=recipe.distributed.timeout_seconds,
+        **fsdp_arguments(plan),
         auto_find_batch_size=False,
         push_to_hub=False,
     )

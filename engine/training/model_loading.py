@@ -36,21 +36,24 @@ def load_model(
     quantization: Literal["nf4", "fp4"] | None = None,
     double_quant: bool = False,
     compute_dtype: str | None = None,
+    quant_storage: str = "uint8",
     attn_implementation: str = "sdpa",
     device: str = "cpu",
     trust_remote_code: bool = False,
 ) -> PreTrainedModel:
     """The folder's model on `device` ("cpu", "cuda", "cuda:1"), with weights of `dtype`.
 
-    `quantization` holds the layers' linear weights in 4 bits, its scales too with `double_quant`; they compute
-    in `compute_dtype`, by default `dtype`. The rest keeps `dtype`. Only safetensors are read. The model comes
-    in evaluation mode. Raises ModelError for weights that are broken or do not fit their configuration, and
-    lets out-of-memory errors pass: those are the ladder's.
+    `quantization` holds the layers' linear weights in 4 bits, stored as `quant_storage`, its scales too with
+    `double_quant`; they compute in `compute_dtype`, by default `dtype`. The rest keeps `dtype`. Only safetensors are
+    read. The model comes in evaluation mode. Raises ModelError for weights that are broken or do not fit their
+    configuration, and lets out-of-memory errors pass: those are the ladder's.
     """
     check_folder(folder)
-    options: dict[str, Any] = {"dtype": torch_dtype(dtype)}
+    options: dict[str, Any] = {"dtype": torch_dtype(dtype), "use_safetensors": True}
+    options |= {"local_files_only": True, "output_loading_info": True}
     if quantization is not None:
-        options["quantization_config"] = _four_bits(quantization, double_quant, compute_dtype or dtype)
+        codes = quantization, double_quant, compute_dtype or dtype, quant_storage
+        options["quantization_config"] = _four_bits(*codes)
     try:
         with _ConversionFaults() as faults:
             loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -58,9 +61,6 @@ def load_model(
                 attn_implementation=attn_implementation,
                 device_map={"": device},
                 trust_remote_code=trust_remote_code,
-                local_files_only=True,
-                use_safetensors=True,
-                output_loading_info=True,
                 **options,
             )
     except ImportError as error:
@@ -132,12 +132,13 @@ class _ConversionFaults(logging.Handler):
             self.text += "\n".join(raised)
 
 
-def _four_bits(code: str, double_quant: bool, compute_dtype: str) -> BitsAndBytesConfig:
+def _four_bits(code: str, double_quant: bool, compute_dtype: str, storage: str) -> BitsAndBytesConfig:
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type=code,
         bnb_4bit_use_double_quant=double_quant,
         bnb_4bit_compute_dtype=torch_dtype(compute_dtype),
+        bnb_4bit_quant_storage=storage,
     )
 
 

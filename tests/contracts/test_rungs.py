@@ -36,6 +36,19 @@ def planned(preset: Preset, machine: Hardware) -> tuple[Plan, ModelShape]:
 
 
 PLANS = {f"{p.name} on {name}": planned(p, machine) for p in PRESETS for name, machine in MACHINES.items()}
+PLANS |= {
+    f"{p.name} on {name}, 4 ranks": (
+        dataclasses.replace(chosen, nproc_per_node=4, strategy="ddp", memory=None),
+        shape,
+    )
+    for p in PRESETS[:2]
+    for name in ("CPU", "24GiB")
+    for chosen, shape in [PLANS[f"{p.name} on {name}"]]
+}
+PLANS = {
+    name: (dataclasses.replace(chosen, memory=closed_form(shape)(chosen)), shape)
+    for name, (chosen, shape) in PLANS.items()
+}
 
 
 def what_it_does(chosen: Plan) -> Plan:

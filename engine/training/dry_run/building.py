@@ -20,13 +20,14 @@ from transformers.quantizers.base import get_keys_to_not_convert
 
 from engine.dry_run_types import StepSpec
 from engine.errors import ModelError
-from engine.training import segment_attention
+from engine.training import joining, segment_attention, shared_casts, varlen_attention
 from engine.training.arguments import lora_config
 from engine.training.dry_run.four_bit import quantize
 from engine.training.model_loading import torch_dtype
+from engine.training.selective_checkpointing import keep_attention
 
 # How transformers is told to attend: the emulated kernels stand behind its "sdpa".
-_IMPLEMENTATIONS = {"eager": "eager", "segments": segment_attention.NAME}
+_IMPLEMENTATIONS = {"eager": "eager", "segments": segment_attention.NAME, "varlen": varlen_attention.NAME}
 _MAGNITUDE = "lora_magnitude_vector"
 
 
@@ -53,8 +54,8 @@ def build_model(config: PretrainedConfig, spec: StepSpec) -> tuple[nn.Module, li
 
     Also (name, number of parameters) of its tensors as they were before quantization, tied ones once.
     """
-    if spec.attention == "segments":
-        segment_attention.register()
+    if spec.attention in ("segments", "varlen"):
+        joining.register()
     model = _base_model(config, torch_dtype(spec.dtype))
     sizes = [(name, parameter.numel()) for name, parameter in model.named_parameters()]
     if spec.method == "qlora":
@@ -74,6 +75,8 @@ def build_model(config: PretrainedConfig, spec: StepSpec) -> tuple[nn.Module, li
         sizes += [(name, parameter.numel()) for name, parameter in model.named_parameters() if "lora_" in name]
     if spec.gradient_checkpointing:
         checkpointed: Any = base
+        if spec.selective_checkpointing:
+            keep_attention(checkpointed)
         checkpointed.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     model.train()
     return model, sizes
@@ -142,6 +145,8 @@ def _with_adapter(model: nn.Module, spec: StepSpec) -> nn.Module:
         from engine.training import lean_dora
 
         lean_dora.install(adapted)
+    if spec.device == "cpu":
+        shared_casts.install(adapted)
     assert isinstance(adapted, nn.Module)
     return adapted
 

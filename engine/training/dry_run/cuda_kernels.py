@@ -13,9 +13,12 @@ import torch
 from transformers.integrations.sdpa_attention import repeat_kv, use_gqa_in_sdpa
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from engine.training import joining, varlen_attention
 from engine.training.dry_run.tracking import HiddenBytes
 
 _ATEN = torch.ops.aten
+_ROW_PADDING, _HEAD_BLOCK = 128, 32
+"""mha_varlen_bwd in torch's flash_attn/flash_api.cpp rounds its float32 accumulators up to these."""
 
 
 def _bytes(tensor: torch.Tensor) -> int:
@@ -41,10 +44,22 @@ def _efficient_backward(args: tuple[Any, ...], _named: dict[str, Any], _output: 
     return [args[1].numel() * 4]
 
 
+def _varlen_backward(args: tuple[Any, ...], _named: dict[str, Any], _output: Any) -> list[int]:
+    """As above, with 128 tokens more for each row, and whole blocks of 32 numbers in a head."""
+    _, query, key, _, _, _, ends, *_ = args
+    _, heads, width = query.shape
+    tokens = query.shape[0] + _ROW_PADDING * (ends.shape[0] - 1)
+    blocks = [tokens * heads * -(-width // _HEAD_BLOCK) * _HEAD_BLOCK * 4, tokens * heads * 4]
+    if key.shape[1] != heads:
+        blocks += [_bytes(key) // key.shape[1] * heads] * 2
+    return blocks
+
+
 HIDDEN_BYTES: dict[Any, HiddenBytes] = {
     _ATEN._softmax_backward_data.default: _softmax_backward,
     _ATEN._scaled_dot_product_flash_attention_backward.default: _flash_backward,
     _ATEN._scaled_dot_product_efficient_attention_backward.default: _efficient_backward,
+    torch.ops.torch_attn._varlen_attn_backward.default: _varlen_backward,
 }
 
 
@@ -89,7 +104,7 @@ def fused_half_softmax(scores: torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def card_attention(kernel: str) -> Iterator[None]:
-    """transformers' sdpa runs `kernel`: "flash", "efficient" or "math"."""
+    """transformers' sdpa runs `kernel`: "flash", "efficient" or "math"; or its varlen_attn "varlen"."""
 
     def attention(
         module: Any,
@@ -98,16 +113,29 @@ def card_attention(kernel: str) -> Iterator[None]:
         value: torch.Tensor,
         attention_mask: torch.Tensor | None,
         scaling: float | None = None,
-        **_: Any,
+        **named: Any,
     ) -> tuple[torch.Tensor, None]:
+        if kernel == "varlen" and attention_mask is None and query.shape[-1] <= varlen_attention.LARGEST_HEAD:
+            query, key, value = _computed(query, key, value)
+            rows = named["cu_seq_lens_q"], named["max_length_q"]
+            return varlen_attention.of_rows(query, key, value, *rows, scaling, named.get("sliding_window")), None
         return _attend(kernel, module, query, key, value, attention_mask, scaling), None
 
-    before = ALL_ATTENTION_FUNCTIONS["sdpa"]
-    ALL_ATTENTION_FUNCTIONS["sdpa"] = attention
+    joining.register()
+    name = varlen_attention.NAME if kernel == "varlen" else "sdpa"
+    before = ALL_ATTENTION_FUNCTIONS[name]
+    ALL_ATTENTION_FUNCTIONS[name] = attention
     try:
         yield
     finally:
-        ALL_ATTENTION_FUNCTIONS["sdpa"] = before
+        ALL_ATTENTION_FUNCTIONS[name] = before
+
+
+def _computed(*tensors: torch.Tensor) -> list[torch.Tensor]:
+    """In autocast's type, where it is on."""
+    if not torch.is_autocast_enabled("cpu"):
+        return list(tensors)
+    return [tensor.to(torch.get_autocast_dtype("cpu")) for tensor in tensors]
 
 
 def _attend(
@@ -119,12 +147,10 @@ def _attend(
     mask: torch.Tensor | None,
     scaling: float | None,
 ) -> torch.Tensor:
-    if torch.is_autocast_enabled("cpu"):
-        dtype = torch.get_autocast_dtype("cpu")
-        query, key, value = (tensor.to(dtype) for tensor in (query, key, value))
+    query, key, value = _computed(query, key, value)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if mask is not None or query.shape[-1] > 256:
-        kernel = "efficient" if kernel == "flash" else kernel
+        kernel = "efficient" if kernel in ("flash", "varlen") else kernel
     groups = getattr(module, "num_key_value_groups", 1)
     grouped = kernel == "flash" and use_gqa_in_sdpa(mask, key, value)
     if groups > 1 and not grouped:

@@ -39,10 +39,10 @@ def emulated(spec: StepSpec) -> Iterator[None]:
         stack.enter_context(_first_block_only())
         if spec.device == "cuda":
             stack.enter_context(card_head())
-            if spec.attention in ("flash", "efficient", "math"):
+            if spec.attention in ("flash", "varlen", "efficient", "math"):
                 stack.enter_context(cuda_kernels.card_attention(spec.attention))
             stack.enter_context(cuda_rules())
-        if not spec.padding_free or spec.attention == "flash":
+        if not spec.padding_free or spec.attention in ("flash", "varlen"):
             stack.enter_context(_no_packing())
         yield
 
@@ -276,6 +276,9 @@ def make_batch(spec: StepSpec, lengths: tuple[int, ...], num_labelled: int | Non
         inputs["position_ids"] = torch.zeros(shape, dtype=torch.long)
         if spec.attention == "segments":
             inputs["cu_seq_lens_q"] = _Boundaries(lengths)
+        elif spec.attention == "varlen":
+            inputs["cu_seq_lens_q"] = torch.zeros(len(lengths) + 1, dtype=torch.int32)
+            inputs["max_length_q"] = max(lengths)
     elif spec.attention_mask:
         mask = torch.ones(shape, dtype=torch.long)
         # transformers drops a mask that masks nothing, which it cannot see in a tensor without values.
