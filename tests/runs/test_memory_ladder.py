@@ -28,7 +28,7 @@ from tests.runs.one_long_row import LATE, ONE_BY_ONE, write_rows
 from tests.tmux import finetui
 
 pytestmark = pytest.mark.slow(seconds=270)
-CAP = "memory.limit=340MiB"
+CAP = "memory.limit=290MiB"
 """Too little for the long row beside a short one, and for it alone; enough with recomputed activations."""
 PATIENCE_SECONDS = 240.0
 

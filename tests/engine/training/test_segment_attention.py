@@ -19,7 +19,7 @@ from transformers import (
 )
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from engine.training import segment_attention
+from engine.training import joining, segment_attention
 from engine.training.model_loading import load_model
 
 LENGTHS = (5, 23, 1, 11)
@@ -29,8 +29,8 @@ FAMILIES = ("llama", "llama-mha", "qwen2", "gemma3")
 
 @pytest.fixture(autouse=True)
 def registered() -> None:
-    segment_attention.register()
-    segment_attention.register()
+    joining.register()
+    joining.register()
 
 
 @pytest.fixture
@@ -133,8 +133,8 @@ def test_the_measurement_finds_nothing_wrong_with_our_families(
     family: str, dtype: str, tiny_model_of: Callable[[str], Path]
 ) -> None:
     model = load_model(tiny_model_of(family), dtype=dtype, attn_implementation=segment_attention.NAME).train()
-    assert segment_attention.unsupported_because(model.config) == ""
-    assert segment_attention.misjoined_because(model) == ""
+    assert joining.unsupported_because(model.config, segment_attention.NAME) == ""
+    assert joining.misjoined_because(model) == ""
     assert model.config._attn_implementation == segment_attention.NAME
     assert model.training
 
@@ -153,7 +153,7 @@ SIZES: dict[str, Any] = {
 
 def refused(config: PretrainedConfig) -> str:
     model = AutoModelForCausalLM.from_config(config, attn_implementation=segment_attention.NAME).train()
-    reason = segment_attention.misjoined_because(model)
+    reason = joining.misjoined_because(model)
     assert model.training
     return reason
 
@@ -174,5 +174,5 @@ def test_attention_with_sinks_is_found_out() -> None:
 
 
 def test_a_model_that_caps_attention_scores_is_refused_by_its_configuration() -> None:
-    assert "caps attention scores" in segment_attention.unsupported_because(Gemma2Config(**SIZES, head_dim=16))
-    assert segment_attention.unsupported_because(Qwen3Config(**SIZES)) == ""
+    assert "caps attention scores" in joining.unsupported_because(Gemma2Config(**SIZES, head_dim=16), "varlen_attn")
+    assert joining.unsupported_because(Qwen3Config(**SIZES), "varlen_attn") == ""
