@@ -6,7 +6,7 @@ Not here: what the supervisor does about it.
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine import errors
 from engine.event_log import EventReader
@@ -15,12 +15,16 @@ from engine.events import (
     Event,
     ModelLoaded,
     OomHit,
+    PeerLost,
     StepLogged,
     TrainingEnded,
     TrainingStarted,
     WorkerFailed,
 )
 from engine.plan import Plan
+from engine.ranks.beats import writer_of
+from engine.ranks.team import Failure, Team, failures_in
+from engine.ranks.watching import writers
 from engine.run_dir import RunDir
 
 CRASHES = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS)
@@ -38,7 +42,9 @@ class Outcome:
 
 def outcome_of(run: RunDir, worker: int | str, exit_code: int) -> Outcome:
     """The outcome of an attempt (by number) or of another worker (by name)."""
-    name = f"attempt-{worker}" if isinstance(worker, int) else worker
+    if isinstance(worker, int) and len(writers(run, worker)) > 1:
+        return outcome_of_ranks(run, worker, exit_code)
+    name = writer_of(worker, 0) if isinstance(worker, int) else worker
     failed: WorkerFailed | None = None
     ended: TrainingEnded | None = None
     oom: OomHit | None = None
@@ -57,8 +63,68 @@ def outcome_of(run: RunDir, worker: int | str, exit_code: int) -> Outcome:
         return Outcome(ended.outcome, oom.message if oom else ended.reason, died(run, name, exit_code), oom)
     if failed and exit_code > 0:
         return Outcome("failed", failed.happened, as_error(failed))
+    if exit_code == errors.RunDirError.exit_code:
+        return unwritable(run, name)
     reason = f"The process was killed by signal {-exit_code}." if exit_code < 0 else f"It ended with {exit_code}."
     return Outcome("killed", reason, died(run, name, exit_code))
+
+
+def outcome_of_ranks(run: RunDir, attempt: int, exit_code: int) -> Outcome:
+    """The outcome of an attempt of several ranks: what rank 0 says of the end, else what the first to fail says.
+
+    A rank that only lost another one says nothing of the reason.
+    """
+    name = writer_of(attempt, 0)
+    for event in said_by(run, name):
+        if isinstance(event, TrainingEnded) and event.outcome != "out_of_memory":
+            return Outcome(event.outcome, event.reason, died(run, name, exit_code))
+    told = [stamped.event for stamped in EventReader(run.events).poll() if stamped.writer in writers(run, attempt)]
+    causes = [event for event in told if isinstance(event, OomHit | WorkerFailed)]
+    match causes[:1]:
+        case [OomHit() as oom]:
+            return Outcome("out_of_memory", oom.message, died(run, name, exit_code), oom)
+        case [WorkerFailed() as failed]:
+            return Outcome("failed", failed.happened, as_error(failed))
+    silent = silent_failure(run, attempt)
+    if silent is not None and silent.exit_code == errors.RunDirError.exit_code:
+        return unwritable(run, writer_of(attempt, silent.rank))
+    if silent is not None:
+        return Outcome("killed", silent.words(), died(run, writer_of(attempt, silent.rank), silent.exit_code))
+    lost = [event for event in told if isinstance(event, PeerLost)]
+    reason = f"Rank {lost[0].rank} lost the others: {lost[0].message}" if lost else f"It ended with {exit_code}."
+    return Outcome("killed", reason, died(run, name, exit_code))
+
+
+def unwritable(run: RunDir, name: str) -> Outcome:
+    """Of a worker whose last word found no room: it ended with the exit code that says so (`worker_edge`)."""
+    fault = errors.RunDirError(
+        f"The process {name} could not write to {run.path}: the disk is full, or the folder cannot be written.",
+        means="What was saved before is intact; starting it again would end the same way.",
+        remedy=f"Free space on that disk, then `finetui resume {run.reference}`.",
+    )
+    return Outcome("failed", fault.happened, fault)
+
+
+def with_team(outcome: Outcome, exit_code: int, team: Team) -> tuple[Outcome, int, str]:
+    """The outcome with what the supervisor saw of the ranks: with it the exit code that decides, and a testimony.
+
+    The testimony shows that the kernel killed a rank for its memory; empty for nothing.
+    """
+    if outcome.kind != "killed":
+        return outcome, exit_code, ""
+    if team.ended_because:
+        return replace(outcome, reason=team.ended_because), exit_code, ""
+    silent = silent_failure(team.run, team.number)
+    return (outcome, silent.exit_code, team.testimony(silent)) if silent else (outcome, exit_code, "")
+
+
+def silent_failure(run: RunDir, attempt: int) -> Failure | None:
+    """The first rank that ended badly without a last word, as torchrun saw it; None where each said why."""
+    for failure in failures_in(run.beats(attempt)):
+        said = said_by(run, writer_of(attempt, failure.rank))
+        if not any(isinstance(event, OomHit | WorkerFailed | PeerLost) for event in said):
+            return failure
+    return None
 
 
 def silent_oom(run: RunDir, attempt: int, plan: Plan, exit_code: int, testimony: str) -> OomHit | None:
@@ -83,7 +149,7 @@ def crashed_under_cap(plan: Plan, exit_code: int) -> bool:
 def last_seen(run: RunDir, attempt: int) -> tuple[str, int]:
     """(phase, step) that an attempt was last heard of in: load, probe, first step or step."""
     phase, step = "load", 0
-    for event in said_by(run, f"attempt-{attempt}"):
+    for event in said_by(run, writer_of(attempt, 0)):
         match event:
             case AttemptStarted():
                 step = event.resumed_from_step

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,8 @@ from engine.run_dir import write_atomic
 
 STAGING = "staging"
 MANIFEST = "finetui-checkpoint.json"
-REQUIRED = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
-"""Files without which a resumed run would silently differ from an uninterrupted one."""
+REQUIRED = ("optimizer.pt", "scheduler.pt", "trainer_state.json")
+"""What every checkpoint needs besides the random states of each rank."""
 OTHER_SHAPE = "it was made under a plan of another shape"
 
 
@@ -36,6 +36,21 @@ class Progress:
     rewarmed_at: int = 0
     """Step at which the optimizer began anew, and over how many steps its learning rate was led up again."""
     rewarmup_steps: int = 0
+    num_ranks: int = 1
+    """Processes that trained together: each has random states of its own."""
+    without: tuple[str, ...] = ()
+    """Random states that are not there: their rank was gone when the checkpoint was written."""
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Files without which a run resumed from here would silently differ from an uninterrupted one."""
+        states = [random_states_file(rank, self.num_ranks) for rank in range(self.num_ranks)]
+        return tuple(name for name in (*REQUIRED, *states) if name not in self.without)
+
+
+def random_states_file(rank: int, num_ranks: int) -> str:
+    """Name of the file that holds a rank's random states, as transformers reads it."""
+    return "rng_state.pth" if num_ranks == 1 else f"rng_state_{rank}.pth"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +68,7 @@ def seal(staged: Path, folder: Path, step: int, key: dict[str, Any], progress: P
 
     Raises RunDirError when a required file is missing or the disk refuses.
     """
-    missing = [name for name in REQUIRED if not (staged / name).is_file()]
+    missing = [name for name in progress.required if not (staged / name).is_file()]
     if missing:
         raise RunDirError(
             f"The checkpoint of step {step} lacks {', '.join(missing)}.",
@@ -88,6 +103,7 @@ def fault_of(path: Path, key: dict[str, Any] | None = None) -> str:
         manifest = json.loads((path / MANIFEST).read_bytes())
         files = {str(name): (entry["bytes"], entry["sha256"]) for name, entry in manifest["files"].items()}
         made_under = dict(manifest["key"])
+        required = _progress(manifest).required
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return "its file list is missing or unreadable"
     if key is not None and not equal(made_under, key):
@@ -100,7 +116,7 @@ def fault_of(path: Path, key: dict[str, Any] | None = None) -> str:
             return f"{name} is missing"
         if part.stat().st_size != num_bytes or sha256_of(part) != sha256:
             return f"{name} is not as it was written"
-    absent = [name for name in REQUIRED if name not in files]
+    absent = [name for name in required if name not in files]
     return f"{absent[0]} is missing" if absent else ""
 
 
@@ -131,8 +147,12 @@ def newest(
 def opened(path: Path) -> Checkpoint:
     """The checkpoint of a folder that `fault_of` finds nothing wrong with."""
     manifest = json.loads((path / MANIFEST).read_bytes())
-    progress = Progress(**manifest.get("progress", {}))
-    return Checkpoint(path, _step(path), _size(path), dict(manifest["key"]), progress)
+    return Checkpoint(path, _step(path), _size(path), dict(manifest["key"]), _progress(manifest))
+
+
+def _progress(manifest: dict[str, Any]) -> Progress:
+    found = Progress(**manifest.get("progress", {}))
+    return replace(found, without=tuple(found.without))
 
 
 def steps(folder: Path) -> list[int]:

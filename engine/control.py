@@ -12,6 +12,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from engine.event_log import EventWriter
+from engine.events import CommandAcknowledged
 from engine.run_dir import RunDir, write_atomic
 
 COMMANDS = ("stop", "save", "pause", "continue", "abort")
@@ -51,3 +53,16 @@ def claim(run: RunDir, *, only: tuple[str, ...] = COMMANDS) -> list[Command]:
             continue
         claimed.append(Command(path.stem, name))
     return claimed
+
+
+def refuse_leftovers(run: RunDir, writer: EventWriter) -> None:
+    """Commands that an earlier supervisor never saw were not meant for this one."""
+    for command in claim(run):
+        writer.write(
+            CommandAcknowledged(
+                command_id=command.command_id,
+                command=command.command,
+                status="refused",
+                reason="it was meant for an earlier process",
+            )
+        )

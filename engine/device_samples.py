@@ -33,14 +33,14 @@ class Processes:
     cpu_seconds: float
 
 
-def processes_of(worker_pid: int, root: Path = ROOT) -> Processes:
-    """Every process in the session that the worker leads, itself included."""
+def processes_of(worker_pid: int, root: Path = ROOT, ranks: frozenset[int] = frozenset()) -> Processes:
+    """Every process in the session that the worker leads, or one of its ranks, themselves included."""
     ticks, pages, pids = 0, 0, set()
     for entry in (root / "proc").iterdir():
         if not entry.name.isdigit():
             continue
         fields = "".join(lines_of(entry / "stat")).rpartition(")")[2].split()
-        if len(fields) < 22 or int(fields[3]) != worker_pid:
+        if len(fields) < 22 or int(fields[3]) not in (worker_pid, *ranks):
             continue  # ended meanwhile, or somebody else's
         pids.add(int(entry.name))
         ticks += int(fields[11]) + int(fields[12])
@@ -59,13 +59,15 @@ class DeviceSampler:
         self._num_cores = count_cores()
         self._before: Processes | None = None
         self._last = float("-inf")
+        self.ranks: frozenset[int] = frozenset()
+        """Processes that torchrun started, each in a session of its own."""
 
     def is_due(self) -> bool:
         return time.monotonic() - self._last >= SAMPLE_SECONDS
 
     def sample(self) -> DeviceSampled | None:
         """One look; None while the plan's card does not answer."""
-        ram, now = read_ram(), processes_of(self.worker_pid)
+        ram, now = read_ram(), processes_of(self.worker_pid, ranks=self.ranks)
         before, self._before, self._last = self._before, now, time.monotonic()
         machine = {
             "ram_used_bytes": ram.total_bytes - ram.available_bytes,

@@ -46,6 +46,12 @@ CPU_THREADS: dict[str, str] = {
     "GOMP_SPINCOUNT": "30000",
 }
 
+OTHERS_RANKS = (
+    *("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK", "MASTER_ADDR", "MASTER_PORT"),
+    *("TORCHELASTIC_RUN_ID", "ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_MIXED_PRECISION"),
+)
+"""What a launcher around finetui sets for processes of its own: a run is none, and its recipe says how to train."""
+
 
 def silence_telemetry() -> None:
     """Turn off, in this process, what libraries underneath would send."""
@@ -55,7 +61,7 @@ def silence_telemetry() -> None:
 
 def child_environment(*, offline: bool = False) -> dict[str, str]:
     """The environment of a worker process that does not compute on a plan's device."""
-    environment = dict(os.environ) | QUIET
+    environment = {name: value for name, value in os.environ.items() if name not in OTHERS_RANKS} | QUIET
     if offline:
         environment |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
     return environment

@@ -1,8 +1,8 @@
 """The vocabulary of a run: frozen facts, past tense, units in the field names.
 
 A new event is one dataclass below and one branch in `run_state.fold`. Those about scores, artifacts and requests stand
-in `result_events` and are offered here too. Does not live here: how events are written and read (`event_log`), and what
-they add up to (`run_state`).
+in `result_events`, those of ranks in `rank_events`; all are offered here. Does not live here: how events are written
+and read (`event_log`), and what they add up to (`run_state`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import json
 from dataclasses import dataclass
 
 from engine.event import Event as Event
+from engine.rank_events import PeerLost as PeerLost
+from engine.rank_events import RankMeasured as RankMeasured
 from engine.result_events import ArtifactExported as ArtifactExported
 from engine.result_events import EvaluationProgressed as EvaluationProgressed
 from engine.result_events import ExportProgressed as ExportProgressed

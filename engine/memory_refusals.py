@@ -88,3 +88,12 @@ def _consenting(consent: Sequence[Step], limits: LadderSection) -> list[str]:
     names = json.dumps([*limits.costly, *added]).replace(" ", "")
     sets = [f"--set 'ladder.costly={names}'"] if added else []
     return [f"Allow it: {' '.join([*sets, *([] if limits.enabled else ['--set ladder.enabled=true'])])}."]
+
+
+def out_of_ram(worker: str, testimony: str) -> OutOfMemoryError:
+    """The kernel killed a worker that has no ladder to go down."""
+    return OutOfMemoryError(
+        f"The process {worker} was killed for lack of RAM: {testimony}",
+        means="What was finished before is intact.",
+        remedy=REMEDIES["host"],
+    )

@@ -60,6 +60,7 @@ def _differences(run: RunDir, then: dict[str, Any], found: Prospect) -> list[str
             told.append(f"{name} {version}, was {then['versions'].get(name)}: losses may differ in the last digits")
     if (then["device"], then["device_name"]) != (found.plan.device, found.plan.device_name):
         told.append(f"device {found.plan.device_name}, was {then['device_name']}: losses will differ slightly")
+    told += _ranks_differ(last_plan(run), found.plan)
     changed = changed_fields(recipe_of(run), found.recipe)
     if then["recipe_sha256"] != Recipe.load(run.recipe).sha256():
         changed.append("an edited recipe.toml")
@@ -68,6 +69,19 @@ def _differences(run: RunDir, then: dict[str, Any], found: Prospect) -> list[str
     if then["hardware"].get("num_cores") != found.hardware.num_cores:
         told.append(f"{found.hardware.num_cores} cores, was {then['hardware'].get('num_cores')}: sums may round apart")
     return told
+
+
+def _ranks_differ(then: Plan, now: Plan) -> list[str]:
+    """Another number of processes, and the accumulation that keeps the effective batch size where there is one."""
+    if then.world_size == now.world_size:
+        return []
+    told = f"{now.world_size} processes, were {then.world_size}"
+    if now.effective_batch_size == then.effective_batch_size:
+        return [f"{told}: the effective batch size is kept, sums may round apart"]
+    keeps, left = divmod(then.effective_batch_size, now.per_device_train_batch_size * now.world_size)
+    remedy = f"; --set training.gradient_accumulation_steps={keeps} keeps it" if keeps and not left else ""
+    sizes = f"{now.effective_batch_size}, was {then.effective_batch_size}"
+    return [f"{told}: the effective batch size is {sizes}{remedy}"]
 
 
 def changed_fields(before: Recipe, now: Recipe) -> list[str]:

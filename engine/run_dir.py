@@ -4,6 +4,7 @@ recipe.toml  plan-N.json  manifest.json     what was asked, what was resolved, f
 settled.toml                                the recipe that starts at the plan training ended with
 supervisor.json  heartbeat  supervisor.lock who is in charge
 events/*.jsonl  log/*.txt  control/         what happened; tracebacks; commands
+ranks/attempt-N/R.beat                      that rank R lives and how far it is, where several train together
 model.json  dataset/                        the prepared inputs, dataset/prepared.json written last
 sweep.json                                  of which sweep it is a point, with the point's values
 checkpoints/checkpoint-N/                   complete, hashed, renamed into place; staging/ is not
@@ -16,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,6 +135,10 @@ class RunDir:
     def model(self) -> Path:
         return self.path / "model.json"
 
+    def beats(self, attempt: int) -> Path:
+        """Where each rank of an attempt shows that it lives: `R.beat`."""
+        return self.path / "ranks" / f"attempt-{attempt}"
+
     @property
     def model_config(self) -> Path:
         return self.path / "model_config.json"
@@ -246,7 +252,7 @@ class RunDir:
 
         root = root or finetui_home() / "runs"
         for path in (root / reference, Path(reference)):
-            if os.path.isdir(path / "events"):  # noqa: PTH112 - unlike Path.is_dir, False for names that cannot be
+            if any(map(os.path.exists, (path / "events", path / "supervisor.json"))):  # False for names that cannot be
                 return RunDir(path.resolve())
         names = [run.name for run in list_runs(root)]
         near = difflib.get_close_matches(reference, names, n=3, cutoff=0.4) or names[-3:]
@@ -264,5 +270,14 @@ def list_runs(root: Path | None = None) -> list[RunDir]:
     root = root or finetui_home() / "runs"
     if not root.is_dir():
         return []
-    runs = [RunDir(path.resolve()) for path in root.iterdir() if (path / "events").is_dir()]
-    return sorted(runs, key=lambda run: (run.events.stat().st_mtime, run.name))
+    found: list[tuple[float, str, RunDir]] = []
+    with os.scandir(root.resolve()) as entries:
+        for entry in entries:
+            try:
+                events = os.stat(f"{entry.path}/events")  # noqa: PTH116 - of ten thousand runs
+            except OSError:
+                continue
+            if stat.S_ISDIR(events.st_mode):
+                path = Path(entry.path).resolve() if entry.is_symlink() else Path(entry.path)
+                found.append((events.st_mtime, path.name, RunDir(path)))
+    return [run for _, _, run in sorted(found, key=lambda each: each[:2])]

@@ -45,6 +45,8 @@ class RunState:
     measured: ev.MemoryMeasured | None = None
     """Predicted, probed and running peak of the present plan."""
     device: ev.DeviceSampled | None = None
+    ranks: tuple[ev.RankMeasured, ...] = ()
+    """What each rank of the present attempt takes, by its number; empty for a lone process."""
     ooms: tuple[ev.OomHit, ...] = ()
     rungs: tuple[ev.RungTaken, ...] = ()
     carried: tuple[ev.WeightsCarried, ...] = ()
@@ -88,16 +90,23 @@ def fold(state: RunState, stamped: Stamped) -> RunState:
 
 
 def fold_all(stamped_events: Iterable[Stamped], state: RunState | None = None) -> RunState:
-    """The state after all these events, from `state` on. Far quicker than one by one where most are steps."""
+    """The state after all these events, from `state` on. Far quicker than one by one where most are steps and evals."""
     state = state or RunState()
     steps: list[Stamped] = []
+    evals: list[ev.EvalLogged] = []
     for stamped in stamped_events:
         if type(stamped.event) is ev.StepLogged:
             steps.append(stamped)
             continue
-        state = fold(_fold_steps(state, steps), stamped) if steps else fold(state, stamped)
+        state = _fold_steps(state, steps) if steps else state
         steps.clear()
-    return _fold_steps(state, steps) if steps else state
+        if type(stamped.event) is ev.EvalLogged:  # no branch reads them: added at once, the tuple is copied once
+            evals.append(stamped.event)
+            state = replace(state, updated_at=stamped.time, started_at=state.started_at or stamped.time)
+        else:
+            state = fold(state, stamped)
+    state = _fold_steps(state, steps) if steps else state
+    return replace(state, evals=(*state.evals, *evals)) if evals else state
 
 
 def _fold_steps(state: RunState, steps: Sequence[Stamped]) -> RunState:
@@ -125,7 +134,7 @@ def _fold(event: Event, _state: RunState) -> RunState:
 
 
 @_fold.register
-def _(_event: ev.StageFinished | ev.TrainingEnded | ev.WorkerFailed, state: RunState) -> RunState:
+def _(_event: ev.StageFinished | ev.TrainingEnded | ev.WorkerFailed | ev.PeerLost, state: RunState) -> RunState:
     """The next stage, attempt or final event tells the same to the people who look."""
     return state
 
@@ -164,7 +173,7 @@ def _(event: ev.DataReady, state: RunState) -> RunState:
 
 @_fold.register
 def _(event: ev.AttemptStarted, state: RunState) -> RunState:
-    state = replace(state, num_attempt_steps=0, training_seconds=0.0)
+    state = replace(state, num_attempt_steps=0, training_seconds=0.0, ranks=())
     return replace(state, attempt=event.attempt, step=event.resumed_from_step)
 
 
@@ -216,6 +225,12 @@ def _(event: ev.MemoryProbed, state: RunState) -> RunState:
 @_fold.register
 def _(event: ev.MemoryMeasured, state: RunState) -> RunState:
     return replace(state, measured=event)
+
+
+@_fold.register
+def _(event: ev.RankMeasured, state: RunState) -> RunState:
+    others = [each for each in state.ranks if each.rank != event.rank]
+    return replace(state, ranks=tuple(sorted((*others, event), key=lambda each: each.rank)))
 
 
 @_fold.register

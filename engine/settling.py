@@ -32,6 +32,8 @@ def settled(recipe: Recipe, last: Plan) -> Recipe:
         values["adapter"]["target_modules"] = list(last.target_modules)
     if last.use_dora:
         values["adapter"]["lean_dora"] = last.lean_dora
+    if "shard_model" in last.rungs:
+        values["distributed"]["strategy"] = last.strategy
     values["memory"]["expandable_segments"] |= last.expandable_segments
     costly, values["ladder"]["costly"] = values["ladder"]["costly"], []
     changed = Recipe.from_values(values)

@@ -15,15 +15,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine import checkpoints, control, requests, worker_start
-from engine.attempt_outcome import Outcome, outcome_of, silent_oom
+from engine.attempt_outcome import Outcome, outcome_of, silent_oom, with_team
 from engine.climbing import Climber
 from engine.device_samples import DeviceSampler
 from engine.environment import child_environment, device_environment, worker_command
-from engine.errors import FinetuiError, OutOfMemoryError, RunDirError, StoppedError
+from engine.errors import FinetuiError, RunDirError, StoppedError
 from engine.event_log import EventWriter
 from engine.events import (
     AttemptEnded,
@@ -43,12 +44,19 @@ from engine.hardware import Hardware
 from engine.kernel_kills import Witness, volunteer
 from engine.launcher import kill_group
 from engine.liveness import HEARTBEAT_SECONDS, ProcessIdentity, announce, beat, take_lock
-from engine.memory_refusals import REMEDIES, exhausted
+from engine.memory_refusals import exhausted, out_of_ram
 from engine.plan import Plan
+from engine.ranks.beats import writer_of
+from engine.ranks.hosts import call_others, forget_calls
+from engine.ranks.launching import Meeting, attempt_command, rank_environment
+from engine.ranks.team import Team, team_of
+from engine.ranks.watching import still_there, tell
 from engine.recipe import Recipe
+from engine.recipe_sections import DistributedSection
 from engine.run_dir import RunDir, read_json, write_atomic
 from engine.worker_edge import at_run_edge, failure
 
+Child = subprocess.Popen[bytes]
 POLL_SECONDS = 0.1
 STOP_GRACE_SECONDS = 60.0
 MAX_RESTARTS_WITHOUT_PROGRESS = 2
@@ -180,7 +188,7 @@ class Supervisor:
         while True:
             attempt, num_attempts = self.run.next_attempt(), num_attempts + 1
             current = climber.newest_plan()
-            outcome, oom = self.attempt(attempt, current)
+            outcome, oom = self.attempt(attempt, current, climber.recipe.distributed)
             climber.learn_from(attempt, current)
             if outcome.kind == "completed":
                 break
@@ -202,11 +210,18 @@ class Supervisor:
         climber.settle()
         self.writer.write(StageFinished(stage="train", seconds=round(time.monotonic() - started, 2)))
 
-    def attempt(self, number: int, plan: Plan) -> tuple[Outcome, OomHit | None]:
+    def attempt(self, number: int, plan: Plan, wanted: DistributedSection) -> tuple[Outcome, OomHit | None]:
         """One attempt to its end: how it ended, and the OOM it ended with, also one that it could not tell of."""
-        module, name = "engine.training.attempt", f"attempt-{number}"
-        exit_code = self.watch(module, name, str(number), claims=("abort",), plan=plan)
+        team = team_of(self.run, number, plan, wanted.timeout_seconds)
+        meeting = call_others(self.run, number, wanted) if plan.nnodes > 1 else Meeting()
+        command, environment = attempt_command(self.run, number, plan, meeting), rank_environment(plan, meeting)
+        try:
+            exit_code = self.follow(command, writer_of(number, 0), ("abort",), plan, environment, team)
+        finally:
+            forget_calls(self.run)
         outcome = outcome_of(self.run, number, exit_code)
+        if team is not None:
+            outcome, exit_code, self.testimony = with_team(outcome, exit_code, team)
         oom = outcome.oom
         if outcome.kind == "killed" and not self.stop_requests:
             oom = silent_oom(self.run, number, plan, exit_code, self.testimony)
@@ -219,9 +234,56 @@ class Supervisor:
         return outcome, oom
 
     def watch(self, module: str, name: str, *arguments: str, claims: tuple[str, ...], plan: Plan | None = None) -> int:
-        """Start a worker, keep the heartbeat, pass on stops; its exit code (negative for a signal)."""
+        """Start a worker of one process and follow it to its end; its exit code (negative for a signal)."""
+        command = worker_command(worker_start.MODULE, module, str(self.run.path), str(os.getpid()), *arguments)
+        return self.follow(command, name, claims, plan)
+
+    def follow(
+        self,
+        command: list[str],
+        name: str,
+        claims: tuple[str, ...],
+        plan: Plan | None = None,
+        besides: Mapping[str, str] | None = None,
+        team: Team | None = None,
+    ) -> int:
+        """Start a process, keep the heartbeat, pass on stops; its exit code (negative for a signal).
+
+        `besides` is added to its environment; `team` are the ranks that it starts.
+        """
         if self.stop_requests:
             raise StoppedError("The run was stopped.", means=self.kept())
+        process = self.start(command, name, plan, besides or {})
+        ProcessIdentity.of(process.pid).write(self.run.worker)
+        volunteer(process.pid)
+        witness, sampler, passed_on = Witness(process.pid), DeviceSampler(process.pid, plan, self.run.path), 0
+        while (exit_code := process.poll()) is None:
+            self.keep_beating()
+            witness.look()
+            if team is not None:
+                sampler.ranks = team.pids
+                if team.look():
+                    end(process.pid, team)
+            if sampler.is_due() and (sample := sampler.sample()):
+                with contextlib.suppress(RunDirError):  # a full disk ends a run where something is lost by it
+                    self.samples.write(sample)
+            self.obey(claims)
+            if self.stop_requests > passed_on:
+                if self.stop_requests > 1:
+                    end(process.pid, team)
+                elif team is None or not team.stop():
+                    kill_group(process.pid, signal.SIGTERM)
+                passed_on = self.stop_requests
+            if self.stopping_since and time.monotonic() - self.stopping_since > STOP_GRACE_SECONDS:
+                end(process.pid, team)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(POLL_SECONDS)
+        self.testimony = witness.testimony() if exit_code == -signal.SIGKILL else ""
+        end(process.pid, team)  # helpers a worker may have left behind
+        return exit_code
+
+    def start(self, command: list[str], name: str, plan: Plan | None, besides: Mapping[str, str]) -> Child:
+        """A process in a session of its own, with the environment of what computes on the plan's device."""
         environment = child_environment(offline=self.offline)
         if plan is not None:
             environment |= device_environment(
@@ -231,52 +293,30 @@ class Supervisor:
                 is_capped=plan.enforce_limit or bool(plan.rungs),  # where memory was short nothing is held back
             )
         with self.run.log_file(name).open("ab") as log:
-            process = subprocess.Popen(
-                worker_command(worker_start.MODULE, module, str(self.run.path), str(os.getpid()), *arguments),
+            return subprocess.Popen(
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
                 cwd=self.run.path,
-                env=environment,
+                env={**environment, **besides},
             )
-        ProcessIdentity.of(process.pid).write(self.run.worker)
-        volunteer(process.pid)
-        witness, sampler = Witness(process.pid), DeviceSampler(process.pid, plan, self.run.path)
-        passed_on = 0
-        while (exit_code := process.poll()) is None:
-            self.keep_beating()
-            witness.look()
-            if sampler.is_due() and (sample := sampler.sample()):
-                with contextlib.suppress(RunDirError):  # a full disk ends a run where something is lost by it
-                    self.samples.write(sample)
-            self.obey(claims)
-            if self.stop_requests > passed_on:
-                kill_group(process.pid, signal.SIGKILL if self.stop_requests > 1 else signal.SIGTERM)
-                passed_on = self.stop_requests
-            if self.stopping_since and time.monotonic() - self.stopping_since > STOP_GRACE_SECONDS:
-                kill_group(process.pid, signal.SIGKILL)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(POLL_SECONDS)
-        self.testimony = witness.testimony() if exit_code == -signal.SIGKILL else ""
-        kill_group(process.pid, signal.SIGKILL)  # helpers a worker may have left behind
-        return exit_code
 
     def end_orphan(self) -> None:
         """Wait for a worker that outlived an earlier supervisor: two would spoil each other's checkpoints.
 
         It was told to stop when that supervisor died; one that does not obey in time is killed.
         """
-        orphan = ProcessIdentity.read(self.run.worker)
-        if orphan is None or not orphan.is_alive():
+        if not still_there(self.run):
             return
         self.writer.write(WarningRaised(text="waiting for a worker of the earlier supervisor to save and end"))
-        kill_group(orphan.pid, signal.SIGTERM)
+        tell(still_there(self.run), signal.SIGTERM)
         deadline = time.monotonic() + STOP_GRACE_SECONDS
-        while orphan.is_alive():
+        while orphans := still_there(self.run):
             self.keep_beating()
             if time.monotonic() > deadline or self.stop_requests:
-                kill_group(orphan.pid, signal.SIGKILL)
+                tell(orphans, signal.SIGKILL)
             time.sleep(POLL_SECONDS)
 
     def keep_going(self) -> None:
@@ -325,6 +365,13 @@ class Supervisor:
         return "the prepared rows" if self.run.prepared.exists() else "nothing"
 
 
+def end(pid: int, team: Team | None) -> None:
+    """End a worker with all that it started."""
+    kill_group(pid, signal.SIGKILL)
+    if team is not None:
+        team.end()
+
+
 def stopped_request(title: str) -> StoppedError:
     """What was asked of a finished run was stopped; the run itself was not."""
     return StoppedError(
@@ -332,28 +379,6 @@ def stopped_request(title: str) -> StoppedError:
         means="The trained result, and what was made of it before, are as they were.",
         remedy="Ask for it again: what is up to date is not made twice.",
     )
-
-
-def out_of_ram(worker: str, testimony: str) -> OutOfMemoryError:
-    """The kernel killed a worker that has no ladder to go down."""
-    return OutOfMemoryError(
-        f"The process {worker} was killed for lack of RAM: {testimony}",
-        means="What was finished before is intact.",
-        remedy=REMEDIES["host"],
-    )
-
-
-def refuse_leftovers(run: RunDir, writer: EventWriter) -> None:
-    """Commands that an earlier supervisor never saw were not meant for this one."""
-    for command in control.claim(run):
-        writer.write(
-            CommandAcknowledged(
-                command_id=command.command_id,
-                command=command.command,
-                status="refused",
-                reason="it was meant for an earlier process",
-            )
-        )
 
 
 def main(arguments: list[str]) -> int:
@@ -366,7 +391,7 @@ def main(arguments: list[str]) -> int:
     supervisor = Supervisor(run, writer, EventWriter(run.event_file("samples")), resumed="--resumed" in arguments)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: supervisor.request_stop())
-    refuse_leftovers(run, writer)
+    control.refuse_leftovers(run, writer)
     announce(run)
     return at_run_edge(supervisor.supervise, writer)
 

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from engine.errors import FinetuiError, kind_of
+from engine.errors import FinetuiError, RunDirError, kind_of
 from engine.event_log import EventWriter
 from engine.events import Event, RunFailed, WorkerFailed, clip
 
@@ -83,7 +83,10 @@ def at_edge(work: Callable[[], int], writer: Witness) -> int:
     except Exception as fault:  # noqa: BLE001 - the process edge: whatever escapes becomes one last event
         traceback.print_exc()
         event = failure(fault)
-        writer.write(event)
+        try:
+            writer.write(event)
+        except RunDirError as unwritable:  # a full disk also swallows the last word: the exit code has to say it
+            return unwritable.exit_code
         return event.exit_code
 
 

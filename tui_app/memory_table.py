@@ -32,6 +32,8 @@ MEANING = {
     "activations": "kept from forward to backward pass",
     "logits and loss": "scores of the vocabulary",
     "temporaries": "one layer at work, unpacked weights",
+    "gradient buckets": "gradients on their way to the other processes",
+    "gathered layers": "layers put together from all processes to compute",
 }
 VERDICTS = {"fits": "FITS", "tight": "TIGHT", "will not fit": "WILL NOT FIT"}
 

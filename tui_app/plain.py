@@ -303,7 +303,7 @@ def standing(state: RunState, alive: str) -> str:
 def status_lines(state: RunState, alive: str, folder: str, found: Sequence[Finding] = ()) -> list[str]:
     """A run on one screen; `found` is what stands out in its record."""
     phase = state.phase if state.is_over or alive != "dead" else "died"
-    told = [f"{state.run}: {phase}" + (f" ({alive})" if alive.startswith("unknown") else "")]
+    told = [f"{state.run}: {phase}" + (f" ({alive})" if alive not in ("alive", "dead") else "")]
     told.append(f"  recipe      {one_line(state.recipe)}")
     if state.max_steps:
         told.append(f"  step        {state.step} of {state.max_steps}, attempt {state.attempt}")
@@ -372,6 +372,11 @@ def _memory_status(state: RunState) -> list[str]:
         if event is not None
     ]
     told = [f"  memory      {', '.join(peaks)}"] if peaks else []
+    for each in state.ranks if len(state.ranks) > 1 else ():
+        taken = f"RSS {format_bytes(each.rss_bytes)}"
+        if each.allocated_bytes is not None:
+            taken = f"allocated {format_bytes(each.allocated_bytes)}, reserved {format_bytes(each.reserved_bytes or 0)}"
+        told.append(f"  rank {each.rank:<6} {one_line(each.host)} {each.device}: {taken} in {each.phase} {each.step}")
     if state.ooms:
         last = state.ooms[-1]
         times = f"{len(state.ooms)} times, last" if len(state.ooms) > 1 else "once,"

@@ -7,6 +7,7 @@ saving (the trainer seals its own checkpoints).
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,7 @@ from engine.events import (
     EvalLogged,
     LossSpiked,
     MemoryProbed,
+    RankMeasured,
     StepLogged,
     TrainingContinued,
     TrainingPaused,
@@ -32,10 +34,14 @@ from engine.events import (
 )
 from engine.loss_spikes import WINDOW, is_spike, usual_loss
 from engine.memory import MemoryPrediction
+from engine.ranks.beats import PAUSED
 from engine.run_dir import RunDir
 from engine.training.random_states import RandomStates
+from engine.training.ranks import Ranks
 from engine.training.running_peak import RunningPeak
 
+MEMORY_SECONDS = 5.0
+"""Between two words of a rank about its memory, at least."""
 COMMANDS = ("stop", "save", "pause", "continue")
 PAUSE_POLL_SECONDS = 0.2
 MOST_LINES = 200
@@ -64,8 +70,10 @@ class RunCallback(TrainerCallback):
         take_num_tokens: Callable[[], int],
         data_seconds: Callable[[], float],
         lines: Callable[[], tuple[int, ...]],
+        ranks: Ranks | None = None,
     ) -> None:
         self.run, self.writer = run, writer
+        self.ranks = ranks or Ranks()
         self.logging_steps, self.num_eval_rows = logging_steps, num_eval_rows
         self.stop_asked, self.take_num_tokens, self.data_seconds = stop_asked, take_num_tokens, data_seconds
         self.lines = lines
@@ -83,6 +91,8 @@ class RunCallback(TrainerCallback):
         self._epoch_begins = False
         self._num_steps = 0
         self._peak = RunningPeak(attempt, prediction)
+        self._attempt = attempt
+        self._next_memory = 0.0
 
     def enter(self, phase: str) -> None:
         """Told by the trainer of what it does between steps."""
@@ -139,6 +149,7 @@ class RunCallback(TrainerCallback):
         if not logs or "loss" not in logs:
             return
         num_tokens = self.take_num_tokens()
+        self._tell_memory_now_and_then(state.global_step)
         if not math.isfinite(logs["loss"]) and not self._warned_nan:
             self._warned_nan = True
             self.writer.write(WarningRaised(text=f"the loss of step {state.global_step} is {logs['loss']}"))
@@ -147,6 +158,7 @@ class RunCallback(TrainerCallback):
             return
         cuda = torch.cuda.is_available() and torch.cuda.is_initialized()
         grad_norm = logs.get("grad_norm")
+        figures = self.ranks.figures((num_tokens, self.data_seconds()))
         self.writer.write(
             StepLogged(
                 step=state.global_step,
@@ -155,15 +167,39 @@ class RunCallback(TrainerCallback):
                 loss=logs["loss"],
                 learning_rate=logs["learning_rate"],
                 grad_norm=float(grad_norm) if grad_norm is not None else None,
-                num_tokens=num_tokens,
+                num_tokens=int(sum(tokens for tokens, _ in figures)),
                 step_seconds=round(self._step_seconds, 4),
                 rss_bytes=self._process.memory_info().rss,
                 allocated_bytes=torch.cuda.max_memory_allocated() if cuda else None,
                 reserved_bytes=torch.cuda.max_memory_reserved() if cuda else None,
                 device_used_bytes=_device_used_bytes() if cuda else None,
-                data_seconds=round(self.data_seconds(), 4),
+                data_seconds=round(max(seconds for _, seconds in figures), 4),
             )
         )
+
+    def tell_memory(self, phase: str, step: int) -> None:
+        """What this rank takes, where it is not the only one."""
+        if self.ranks.size == 1:
+            return
+        cuda = torch.cuda.is_available() and torch.cuda.is_initialized()
+        told = RankMeasured(
+            attempt=self._attempt,
+            rank=self.ranks.rank,
+            host=os.uname().nodename,
+            device=f"cuda:{self.ranks.local_rank}" if cuda else "cpu",
+            step=step,
+            phase=phase,
+            rss_bytes=self._process.memory_info().rss,
+            allocated_bytes=torch.cuda.max_memory_allocated() if cuda else None,
+            reserved_bytes=torch.cuda.max_memory_reserved() if cuda else None,
+            device_used_bytes=_device_used_bytes() if cuda else None,
+        )
+        self.writer.write(told)
+
+    def _tell_memory_now_and_then(self, step: int) -> None:
+        if time.monotonic() >= self._next_memory:
+            self._next_memory = time.monotonic() + MEMORY_SECONDS
+            self.tell_memory("step", step)
 
     def _tell_spike(self, loss: float, state: TrainerState) -> None:
         """Say so when the step's loss stands out, and which rows it was made of.
@@ -173,7 +209,7 @@ class RunCallback(TrainerCallback):
         before = [entry["loss"] for entry in state.log_history[-WINDOW - 1 : -1] if "loss" in entry]
         if is_spike(loss, before):
             usual = usual_loss(before)
-            rows = self.lines()[:MOST_LINES]
+            rows = tuple(line for lines in self.ranks.gather(self.lines()[:MOST_LINES]) for line in lines)[:MOST_LINES]
             spiked = LossSpiked(step=state.global_step, loss=loss, usual=loss if usual is None else usual, rows=rows)
             self.writer.write(spiked)
 
@@ -212,14 +248,31 @@ class RunCallback(TrainerCallback):
         self.waiting_for_save.clear()
 
     def _obey(self, state: TrainerState, control: TrainerControl) -> None:
-        """Take the waiting commands; while paused, wait for more, unless something has to be saved first."""
+        """Take the waiting commands; while paused, wait for more, unless something has to be saved first.
+
+        Rank 0 takes them, a signal may reach any rank, and all ranks follow: one that stopped alone would leave the
+        others waiting.
+        """
         while True:
-            for command in commands.claim(self.run, only=COMMANDS):
+            for command in commands.claim(self.run, only=COMMANDS) if self.ranks.is_first else ():
                 self._take(command, state, control)
-            if self.stop_asked() and not control.should_training_stop:
+            signalled, stops, saves, is_asked, self.paused = self.ranks.agree(
+                (
+                    self.stop_asked(),
+                    control.should_training_stop,
+                    control.should_save,
+                    bool(self.stopped_because),
+                    self.paused,
+                )
+            )
+            control.should_training_stop, control.should_save = stops, saves
+            if signalled and not stops:
                 self._stop(state, control, "a signal asked for it")
+            elif is_asked and not self.stopped_because:
+                self.stopped_because = "it was asked for"
             if not self.paused or control.should_training_stop or control.should_save:
                 return
+            self.phase = PAUSED
             time.sleep(PAUSE_POLL_SECONDS)
 
     def _take(self, command: Command, state: TrainerState, control: TrainerControl) -> None:

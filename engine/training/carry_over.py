@@ -21,7 +21,7 @@ from torch import Tensor
 
 from engine import checkpoints
 from engine.carrying import Change, rewarmup_steps
-from engine.checkpoints import Checkpoint, Progress
+from engine.checkpoints import Checkpoint
 from engine.event_log import EventWriter
 from engine.events import WarningRaised, WeightsCarried
 from engine.training import lean_dora
@@ -51,7 +51,8 @@ def carry_over(found: Checkpoint, changed: Change, trainer: RunTrainer, writer: 
         error = _carry_adapter(found, trainer, staged)
     progress = found.progress
     if not changed.optimizer_kept:
-        progress = Progress(0, found.step, rewarmup_steps(trainer.total_steps - found.step))
+        over = rewarmup_steps(trainer.total_steps - found.step)
+        progress = replace(progress, num_rows=0, rewarmed_at=found.step, rewarmup_steps=over)
         trainer.optimizer = None
         torch.save(trainer.create_optimizer().state_dict(), staged / OPTIMIZER)
         trainer.optimizer = None
@@ -127,10 +128,15 @@ def scaling_of(key: Mapping[str, Any]) -> float:
     return float(key["lora_alpha"]) / (sqrt(key["r"]) if key["use_rslora"] else key["r"])
 
 
+def measures_together(trainer: RunTrainer) -> bool:
+    """Whether a loss takes every rank (TRL's fused head counts over all of them), while only rank 0 carries over."""
+    return trainer.ranks.size > 1 and trainer.head is None
+
+
 def eval_loss(trainer: RunTrainer) -> float | None:
     """Mean loss over the first eval rows; None where there are none."""
     rows = trainer.eval_dataset
-    if rows is None:
+    if rows is None or measures_together(trainer):
         return None
     size = trainer.args.per_device_eval_batch_size
     picked = [dict(row) for row in rows.select(range(min(len(rows), MAX_EVAL_ROWS)))]
@@ -152,7 +158,7 @@ def _carry_adapter(found: Checkpoint, trainer: RunTrainer, staged: Path) -> floa
 
 def _loss_before(found: Checkpoint, trainer: RunTrainer) -> float | None:
     """Eval loss of the old weights on this attempt's base."""
-    if trainer.eval_dataset is None:
+    if trainer.eval_dataset is None or measures_together(trainer):
         return None
     model: Any = trainer.model
     if found.key["method"] == "full":

@@ -203,7 +203,8 @@ def tensor_bytes(model: torch.nn.Module, optimizer: torch.optim.Optimizer | None
     """
     device = next(model.parameters()).device
     storages: dict[int, int] = {}
-    for tensor in _kept(model, optimizer):
+    for kept in _kept(model, optimizer):
+        tensor = getattr(kept, "_local_tensor", kept)  # of one that is spread over ranks, this rank's part
         if tensor.device == device:
             storage = tensor.untyped_storage()
             storages[storage.data_ptr()] = storage.nbytes()

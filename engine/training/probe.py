@@ -10,6 +10,7 @@ import copy
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from engine.events import MemoryProbed
 from engine.memory import MemoryPrediction
 from engine.training.measured_step import Measured, Meter, tensor_bytes
 from engine.training.random_states import RandomStates
+from engine.training.ranks import Ranks
 from engine.training.rendering import IGNORED
+from engine.training.sharding import is_sharded, whole_optimizer_state
 from engine.training.trainer import RunTrainer
 from engine.units import format_bytes
 
@@ -37,23 +40,44 @@ def probe(trainer: RunTrainer, prediction: MemoryPrediction | None, folder: Path
     Raises whatever an allocator or the disk raises.
     """
     loaded = allocated_bytes(trainer)
-    with _untouched(trainer):
+    with _untouched(trainer) as model:
         static = allocated_bytes(trainer)
         with Meter(_device(trainer)) as meter:
-            _measured(trainer, meter, folder)
+            _measured(trainer, model, meter, folder)
     return _event(meter.measured(None), prediction, loaded, static, attempt)
 
 
-def _measured(trainer: RunTrainer, meter: Meter, folder: Path) -> None:
+def worst(mine: MemoryProbed, ranks: Ranks) -> MemoryProbed:
+    """The largest figures of all ranks: the rank that takes most decides what fits."""
+    if ranks.size == 1:
+        return mine
+    own = (mine.peak_bytes, mine.static_bytes, mine.reserved_bytes or 0, mine.device_used_bytes or 0)
+    figures = ranks.figures([*own, *(size for _, size in mine.phases)])
+    peak, static, reserved, used, *sizes = (int(max(of_all)) for of_all in zip(*figures, strict=True))
+    return replace(
+        mine,
+        peak_bytes=peak,
+        static_bytes=static,
+        reserved_bytes=reserved or None,
+        device_used_bytes=used or None,
+        phases=tuple((phase, size) for (phase, _), size in zip(mine.phases, sizes, strict=True)),
+    )
+
+
+def _measured(trainer: RunTrainer, model: Any, meter: Meter, folder: Path) -> None:
     try:
-        _step(trainer, meter)
+        _step(trainer, model, meter)
         if trainer.eval_dataset is not None:
             meter.enter("eval")
             rows = longest(trainer.eval_dataset, trainer.args.per_device_eval_batch_size)
             trainer.mean_loss([trainer.data_collator(rows)])
         meter.enter("save")
-        trainer.save_model(str(folder), _internal_call=True)
-        torch.save(trainer.optimizer.state_dict(), folder / "optimizer.pt")
+        spread = is_sharded(trainer.model)  # then all ranks put together what the first one writes
+        if trainer.ranks.is_first or spread:
+            trainer.save_model(str(folder), _internal_call=True)
+            state = whole_optimizer_state(trainer.optimizer) if spread else trainer.optimizer.state_dict()
+        if trainer.ranks.is_first:
+            torch.save(state, folder / "optimizer.pt")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -92,8 +116,11 @@ def allocated_bytes(trainer: RunTrainer) -> int:
     return tensor_bytes(trainer.model, getattr(optimizer, "optimizer", optimizer))
 
 
-def _step(trainer: RunTrainer, meter: Meter) -> None:
-    """Forward and backward pass, clipping and the optimizer, as transformers' loop does them."""
+def _step(trainer: RunTrainer, model: Any, meter: Meter) -> None:
+    """Forward and backward pass, clipping and the optimizer, as transformers' loop does them.
+
+    `model` is what it trains through: with several ranks, what also holds the gradients that they exchange.
+    """
     args = trainer.args
     batch = trainer.data_collator(longest(trainer.train_dataset, args.per_device_train_batch_size))
     micro_batches = min(args.gradient_accumulation_steps, 2)  # from the second on, gradients are there already
@@ -104,7 +131,7 @@ def _step(trainer: RunTrainer, meter: Meter) -> None:
         with trainer.maybe_activation_offload_context:
             meter.enter("forward")
             inputs = trainer._prepare_inputs(dict(batch))
-            loss = trainer.compute_loss(trainer.model, inputs, num_items_in_batch=num_items)
+            loss = trainer.compute_loss(model, inputs, num_items_in_batch=num_items)
             del inputs
             meter.enter("backward")
             trainer.accelerator.backward(loss)
@@ -119,8 +146,8 @@ def _step(trainer: RunTrainer, meter: Meter) -> None:
 
 
 @contextmanager
-def _untouched(trainer: RunTrainer) -> Iterator[None]:
-    """Model and a throw-away optimizer made ready as for training; in the end everything is as it was."""
+def _untouched(trainer: RunTrainer) -> Iterator[Any]:
+    """The model and a throw-away optimizer made ready as for training; in the end everything is as it was."""
     accelerator, args = trainer.accelerator, trainer.args
     random_states, was_training, scaler = RandomStates.now(), trainer.model.training, accelerator.scaler
     counted = trainer.num_tokens, trainer._total_train_tokens, trainer._metrics
@@ -132,11 +159,12 @@ def _untouched(trainer: RunTrainer) -> Iterator[None]:
         optimizer: Any = trainer.create_optimizer()
         for group in optimizer.param_groups:  # with gradients of zero, nothing can move a weight
             group["lr"], group["weight_decay"] = 0.0, 0.0
-        _, trainer.optimizer = accelerator.prepare(trainer.model, optimizer)
+        model, trainer.optimizer = accelerator.prepare(trainer.model, optimizer)
         del optimizer
         _fill_state(trainer)
-        yield
+        yield model
     finally:
+        model = None
         trainer.model.zero_grad()
         trainer.optimizer = None
         accelerator.scaler = scaler

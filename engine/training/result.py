@@ -21,8 +21,13 @@ from engine.file_hashes import sha256_of
 from engine.run_dir import RunDir, read_json, write_atomic
 
 
-def save_result(run: RunDir, model: Any, tokenizer: Any) -> AdapterSaved:
-    """Write the trained weights to `adapter/`. Raises RunDirError if what is read back differs."""
+def save_result(
+    run: RunDir, model: Any, tokenizer: Any, weights: dict[str, torch.Tensor] | None = None
+) -> AdapterSaved:
+    """Write the trained weights to `adapter/`. Raises RunDirError if what is read back differs.
+
+    `weights` are the whole ones of a model of which this process holds a part (`sharding.whole_state`).
+    """
     staged = run.adapter.with_name("adapter.unfinished")
     shutil.rmtree(staged, ignore_errors=True)
     is_adapter = hasattr(model, "peft_config")
@@ -32,11 +37,11 @@ def save_result(run: RunDir, model: Any, tokenizer: Any) -> AdapterSaved:
             # A hub id stays one, so that the adapter loads anywhere; other bases are known by their folder.
             config.base_model_name_or_path = source["name"] if source["kind"] == "hub" else source["folder"]
         # Looking for a changed vocabulary would ask the hub.
-        model.save_pretrained(staged, save_embedding_layers=False)
+        model.save_pretrained(staged, save_embedding_layers=False, state_dict=weights)
     else:
-        model.save_pretrained(staged)
+        model.save_pretrained(staged, state_dict=weights)
     tokenizer.save_pretrained(staged)
-    compare(staged, model, is_adapter=is_adapter)
+    compare(staged, model, is_adapter=is_adapter, weights=weights)
     files: dict[str, dict[str, Any]] = {
         path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
         for path in sorted(staged.iterdir())
@@ -45,22 +50,23 @@ def save_result(run: RunDir, model: Any, tokenizer: Any) -> AdapterSaved:
     write_atomic(staged / MANIFEST, json.dumps({"files": files}, indent=1))
     shutil.rmtree(run.adapter, ignore_errors=True)
     staged.rename(run.adapter)
-    weights = {name: entry for name, entry in files.items() if name.endswith(".safetensors")}
-    main = max(weights, key=lambda name: weights[name]["bytes"])
+    written = {name: entry for name, entry in files.items() if name.endswith(".safetensors")}
+    main = max(written, key=lambda name: written[name]["bytes"])
     return AdapterSaved(
         path=run.adapter.name,
-        num_bytes=sum(entry["bytes"] for entry in weights.values()),
-        sha256=str(weights[main]["sha256"]),
+        num_bytes=sum(entry["bytes"] for entry in written.values()),
+        sha256=str(written[main]["sha256"]),
     )
 
 
-def compare(folder: Path, model: Any, *, is_adapter: bool) -> None:
-    """Every trained tensor is finite, and on disk as it is in memory. Raises RunDirError where one is not.
+def compare(folder: Path, model: Any, *, is_adapter: bool, weights: dict[str, torch.Tensor] | None = None) -> None:
+    """Every trained tensor is finite, and on disk as it is in memory: `weights`, or the model's own. Raises
+    RunDirError where one is not.
 
     One tensor at a time: a second copy of the whole model may not fit.
     """
     places = _places(folder)
-    expected = _trained(model, places.keys(), is_adapter)
+    expected = _trained(model, places.keys(), is_adapter, weights)
     broken = [name for name, tensor in expected.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise DivergedError(
@@ -103,13 +109,17 @@ def _equal(stored: torch.Tensor | None, tensor: torch.Tensor) -> bool:
     return stored is not None and torch.equal(stored.cpu(), tensor.detach().cpu())
 
 
-def _trained(model: Any, stored: Collection[str], is_adapter: bool) -> dict[str, torch.Tensor]:
+def _trained(
+    model: Any, stored: Collection[str], is_adapter: bool, weights: dict[str, torch.Tensor] | None
+) -> dict[str, torch.Tensor]:
     """What must be on disk, by name. A tensor tied to a stored one is written once, under that one's name."""
     if is_adapter:
         from peft import get_peft_model_state_dict
 
-        adapter: dict[str, torch.Tensor] = get_peft_model_state_dict(model, save_embedding_layers=False)
+        adapter: dict[str, torch.Tensor] = get_peft_model_state_dict(
+            model, state_dict=weights, save_embedding_layers=False
+        )
         return adapter
-    state: dict[str, torch.Tensor] = model.state_dict()
+    state: dict[str, torch.Tensor] = model.state_dict() if weights is None else weights
     written = {state[name].data_ptr() for name in stored if name in state}
     return {name: tensor for name, tensor in state.items() if name in stored or tensor.data_ptr() not in written}

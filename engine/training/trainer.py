@@ -8,21 +8,26 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from transformers import Trainer, TrainerControl
-from trl import SFTTrainer
 
 from engine import checkpoints
 from engine.checkpoints import Checkpoint, Progress
 from engine.errors import ModelError
 from engine.training import lean_dora as lean
+from engine.training import rank_states, shared_casts
+from engine.training.dataset_files import lines_of
 from engine.training.frozen_head_loss import frozen_head_loss
+from engine.training.ranks import Ranks
 from engine.training.rendering import IGNORED
+from engine.training.row_order import sampler_of
+from engine.training.sharding import ShardedTrainer
+from engine.training.sharing import make_ready, share, through
 
 LINES = "lines"
 """Under this name a batch carries where its rows stand in their source, up to the model's door."""
@@ -35,11 +40,11 @@ class WithLines:
     collate: Callable[[list[dict[str, Any]]], dict[str, Any]]
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        lines = [row["line"] for row in rows if "line" in row]
+        lines = [line for row in rows for line in lines_of(row)]
         return {**self.collate([{name: row[name] for name in row if name != "line"} for row in rows]), LINES: lines}
 
 
-class RunTrainer(SFTTrainer):
+class RunTrainer(ShardedTrainer):
     """One attempt's trainer.
 
     `folder` gets the sealed checkpoints, `key` says which plans may continue them, `on_sealed` is told of each
@@ -62,20 +67,26 @@ class RunTrainer(SFTTrainer):
         total_steps: int,
         fused_loss: bool = True,
         lean_dora: bool = False,
+        train_sampling_strategy: str = "random",
+        ranks: Ranks | None = None,
         **named: Any,
     ) -> None:
+        self.ranks = ranks or Ranks()
         super().__init__(*arguments, **named)
         self.data_collator = WithLines(self.data_collator)  # type: ignore[has-type]
         self.folder, self.key, self.keep = folder, key, keep
         self.on_sealed, self.on_phase = on_sealed, on_phase
         self.total_steps, self.fused_loss = total_steps, fused_loss
-        self.progress = Progress(num_rows=len(self.train_dataset))
+        self.train_sampling_strategy = train_sampling_strategy
+        self.progress = Progress(num_rows=len(self.train_dataset), num_ranks=self.ranks.size)
         if lean_dora and lean.install(self.model) == 0:
             raise ModelError(
                 "Lean DoRA found no DoRA layer in the model.",
                 means="The adapter is not the one that was asked for.",
                 remedy="Set adapter.lean_dora = false, and please report the model.",
             )
+        if self.args.device.type == "cpu":
+            shared_casts.install(self.model)
         if self.args.fp16:
             # TRL casts adapters of a 4-bit base to bfloat16, which the float16 gradient scaler refuses.
             for parameter in self.model.parameters():
@@ -85,7 +96,10 @@ class RunTrainer(SFTTrainer):
         self.data_seconds = 0.0
         self.lines: tuple[int, ...] = ()
         self.last_sealed_step = -1
-        self.head = self._frozen_head() if fused_loss and self.args.device.type == "cpu" else None
+        fits_head = fused_loss and self.args.device.type == "cpu" and not self.is_fsdp_enabled
+        self.head = self._frozen_head() if fits_head else None
+        if self.ranks.size > 1:
+            make_ready(self.model)
 
     def get_batch_samples(self, *arguments: Any, **named: Any) -> Any:
         """The micro-batches of the next step, timed."""
@@ -94,6 +108,11 @@ class RunTrainer(SFTTrainer):
         self.data_seconds = time.monotonic() - started
         self.lines = tuple(line for batch in batches[0] for line in batch[LINES])
         return batches
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        chosen = sampler_of(self.train_sampling_strategy, rows, self.args)
+        return super()._get_train_sampler(rows) if chosen is None else chosen
 
     def _set_signature_columns_if_needed(self) -> None:
         """The columns that reach the collator: the rows' lines too."""
@@ -127,11 +146,17 @@ class RunTrainer(SFTTrainer):
         passed = {name: value for name, value in inputs.items() if name != "labels"}
         targets = inputs["labels"][:, 1:]
         labelled = targets != IGNORED
-        with self.accelerator.autocast():  # accelerate wraps the whole model's forward only, which is not called
-            hidden = decoder(**passed, use_cache=False).last_hidden_state[:, :-1]
-            total = frozen_head_loss(hidden[labelled], weight, targets[labelled])
-        count = labelled.sum() if num_items_in_batch is None else torch.as_tensor(num_items_in_batch)
-        return total / count.clamp(min=1)
+
+        def total() -> torch.Tensor:
+            with self.accelerator.autocast():  # accelerate wraps the whole model's forward only, which is not called
+                hidden = decoder(**passed, use_cache=False).last_hidden_state[:, :-1]
+                return frozen_head_loss(hidden[labelled], weight, targets[labelled])
+
+        loss = total() if model is self.model else through(model, total)
+        if num_items_in_batch is None:
+            return loss / labelled.sum().clamp(min=1)
+        # The count is that of all ranks, and DDP takes the mean of their gradients.
+        return loss * self.accelerator.num_processes / torch.as_tensor(num_items_in_batch).clamp(min=1)
 
     def _full_logits_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool, num_items: Any) -> Any:
         """transformers' own way: logits of every position at once, and the model's loss of them."""
@@ -143,13 +168,20 @@ class RunTrainer(SFTTrainer):
         # A model that cannot be told the count gives the mean over this batch's own.
         mean, outputs = Trainer.compute_loss(self, model, passed, True, None)
         loss = mean * (inputs["labels"][:, 1:] != IGNORED).sum() / torch.as_tensor(num_items).clamp(min=1)
+        loss = loss * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Mean loss per labelled token over the whole eval split, however it falls into batches."""
         started = time.monotonic()
         self.on_phase("eval")
-        loss = self.mean_loss(self.get_eval_dataloader())
+        if self.ranks.alone:
+            loss = self.mean_loss(self.get_eval_dataloader())
+        else:
+            size = self.args.per_device_eval_batch_size
+            mine = share(self.eval_dataset, size, self.data_collator, self.ranks)
+            sums = self.ranks.figures(self.summed_loss(mine))
+            loss = sum(total for total, _ in sums) / max(sum(count for _, count in sums), 1)
         metrics = {"eval_loss": loss, "eval_seconds": time.monotonic() - started}
         control: TrainerControl = self.control  # type: ignore[has-type]
         self.control = self.callback_handler.on_evaluate(self.args, self.state, control, metrics)
@@ -158,6 +190,11 @@ class RunTrainer(SFTTrainer):
 
     def mean_loss(self, batches: Iterable[dict[str, Any]]) -> float:
         """Mean loss per labelled token over collated batches, forward only. The model is left in its mode."""
+        total, count = self.summed_loss(batches)
+        return total / max(count, 1)
+
+    def summed_loss(self, batches: Iterable[dict[str, Any]]) -> tuple[float, int]:
+        """Loss summed over the labelled tokens of collated batches of this rank, and how many these are."""
         was_training = self.model.training
         self.model.eval()
         total, count = 0.0, 0
@@ -166,12 +203,13 @@ class RunTrainer(SFTTrainer):
                 for batch in batches:
                     inputs = self._prepare_inputs(batch)
                     with self.accelerator.autocast():  # before the first step the model is not wrapped yet
-                        total += float(self.compute_loss(self.model, inputs, num_items_in_batch=torch.tensor(1)))
+                        loss = self.compute_loss(self.model, inputs, num_items_in_batch=torch.tensor(1))
+                    total += float(loss) / self.accelerator.num_processes
                     count += int((inputs["labels"][:, 1:] != IGNORED).sum())
         finally:
             self._metrics["eval"].clear()
             self.model.train(was_training)
-        return total / max(count, 1)
+        return total, count
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LRScheduler:
         """The recipe's schedule; where the optimizer began anew, its warm-up multiplied in."""
@@ -217,11 +255,34 @@ class RunTrainer(SFTTrainer):
         Trainer._save_checkpoint(self, model, trial)  # TRL's own would also write a model card
         step = self.state.global_step
         staged = Path(self.args.output_dir) / f"checkpoint-{step}"
-        sealed = checkpoints.seal(staged, self.folder, step, self.key, self.progress)
-        checkpoints.prune(self.folder, self.keep)
+        sealed = Checkpoint(self.folder / staged.name, step, 0)
+        if self.ranks.is_first:
+            states = [checkpoints.random_states_file(rank, self.ranks.size) for rank in range(1, self.ranks.size)]
+            progress = replace(self.progress, without=tuple(name for name in states if not (staged / name).exists()))
+            sealed = checkpoints.seal(staged, self.folder, step, self.key, progress)
+            checkpoints.prune(self.folder, self.keep)
+        self.ranks.wait()
         self.last_sealed_step = step
         self.on_phase("between steps")
         self.on_sealed(sealed, time.monotonic() - started)
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        """Of every rank; of those that are gone, what they left of the step."""
+        save = super()._save_rng_state
+        if not self.ranks.alone:
+            rank_states.save_everyone(save, self.ranks, Path(output_dir))
+            return
+        save(output_dir)
+        if self.ranks.folder is not None:
+            rank_states.collect(self.ranks, self.ranks.folder, self.state.global_step, Path(output_dir))
+
+    def store_flos(self) -> None:
+        """Count them without the others where these are gone."""
+        if self.ranks.alone:
+            self.state.total_flos += self.current_flos  # type: ignore[has-type]
+            self.current_flos = 0
+        else:
+            super().store_flos()
 
     def _frozen_head(self) -> tuple[Any, torch.Tensor] | None:
         """(decoder, head weight) where the fast loss computes exactly what the model's own head would."""

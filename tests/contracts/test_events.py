@@ -77,7 +77,7 @@ def test_an_event_survives_writing_and_reading_and_fits_its_line(name: str) -> N
 @pytest.mark.parametrize("name", EVENT_TYPES)
 def test_an_event_is_a_frozen_fact_in_the_past_tense_with_units_in_its_names(name: str) -> None:
     event = example(name)
-    assert re.search(r"(ed|Hit|Ready|Taken)$", name), "an event tells what happened"
+    assert re.search(r"(ed|Hit|Lost|Ready|Taken)$", name), "an event tells what happened"
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(event, dataclasses.fields(event)[0].name, None)
     for field in dataclasses.fields(event):

@@ -92,6 +92,14 @@ def test_a_failure_told_before_does_not_explain_a_kill(run: RunDir) -> None:
     assert outcome_of(run, "prepare", -9).kind == "killed"
 
 
+@pytest.mark.parametrize("worker", [1, "evaluate"])
+def test_a_worker_that_found_no_room_for_its_last_word_failed_for_the_disk(run: RunDir, worker: int | str) -> None:
+    outcome = outcome_of(run, worker, errors.RunDirError.exit_code)
+    assert outcome.kind == "failed"
+    assert isinstance(outcome.error, errors.RunDirError)
+    assert "the disk is full" in outcome.error.happened
+
+
 def test_words_of_another_attempt_do_not_count(run: RunDir) -> None:
     said(run, "attempt-1", TrainingEnded(outcome="completed", step=9))
     said(run, "attempt-11", TrainingEnded(outcome="stopped", step=3))

@@ -12,24 +12,27 @@ from pathlib import Path
 import pytest
 
 from engine import checkpoints
-from engine.checkpoints import MANIFEST, REQUIRED, STAGING, newest, prune, seal
+from engine.checkpoints import MANIFEST, STAGING, Progress, newest, prune, seal
 from engine.errors import RunDirError
 
 KEY = {"method": "lora", "r": 16, "target_modules": ["q_proj", "v_proj"]}
 SEAL_WITHOUT_END = """
 import sys
 from pathlib import Path
-from engine.checkpoints import REQUIRED, STAGING, prune, seal
+from engine.checkpoints import STAGING, Progress, prune, seal
 folder = Path(sys.argv[1])
 for step in range(1, 10**6):
     staged = folder / STAGING / f"checkpoint-{step}"
     staged.mkdir(parents=True)
-    for name in (*REQUIRED, "adapter_model.safetensors"):
+    for name in (*Progress().required, "adapter_model.safetensors"):
         (staged / name).write_bytes(name.encode() * 20_000)
     seal(staged, folder, step, {})
     prune(folder, 2)
     print(step, flush=True)
 """
+
+
+REQUIRED = Progress().required
 
 
 def staged(folder: Path, step: int) -> Path:
@@ -199,3 +202,18 @@ def test_a_hash_is_that_of_the_bytes(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"abc")
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert checkpoints.sha256_of(tmp_path / "x") == expected
+
+
+def test_a_checkpoint_of_two_ranks_needs_the_random_states_of_both(tmp_path: Path) -> None:
+    progress = Progress(num_ranks=2)
+    path = staged(tmp_path, 5)
+    (path / "rng_state.pth").rename(path / "rng_state_0.pth")
+    with pytest.raises(RunDirError, match=r"lacks rng_state_1\.pth"):
+        seal(path, tmp_path, 5, KEY, progress)
+    gone = Progress(num_ranks=2, without=("rng_state_1.pth",))  # its rank was gone: said, and told again on resuming
+    assert seal(path, tmp_path, 5, KEY, gone).progress == gone
+    found, passed_over = newest(tmp_path, KEY)
+    assert found is not None
+    assert (found.progress, passed_over) == (gone, [])
+    (found.path / "rng_state_0.pth").unlink()
+    assert newest(tmp_path, KEY) == (None, ["checkpoint-5: rng_state_0.pth is missing"])

@@ -76,3 +76,12 @@ def test_a_worker_never_imports_a_package_of_the_users_folder(tmp_path: Path) ->
     done = subprocess.run(command, cwd=tmp_path, env=child_environment(), capture_output=True, text=True)
     assert "wrong package" not in done.stderr
     assert "no-run" in done.stderr
+
+
+def test_a_launcher_around_finetui_makes_no_rank_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "ACCELERATE_USE_FSDP"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    found = child_environment()
+    assert not {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "ACCELERATE_USE_FSDP"} & set(found)
+    assert found["SLURM_JOB_ID"] == "77"

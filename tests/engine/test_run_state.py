@@ -13,6 +13,7 @@ from engine.events import (
     AttemptStarted,
     CommandAcknowledged,
     DeviceSampled,
+    EvalLogged,
     Event,
     OomHit,
     RunFailed,
@@ -137,7 +138,7 @@ def test_what_comes_several_times_is_kept_in_order() -> None:
     assert [command.command_id for command in state.commands] == ["0", "1", "2"]
 
 
-@given(st.lists(st.sampled_from(("step", "attempt", "sample", "pause")), max_size=30))
+@given(st.lists(st.sampled_from(("step", "eval", "attempt", "sample", "pause")), max_size=30))
 def test_many_events_at_once_fold_as_they_do_one_by_one(kinds: list[str]) -> None:
     sample = DeviceSampled(
         device="cpu", device_used_bytes=1, device_total_bytes=2, ram_used_bytes=1, ram_total_bytes=2, disk_free_bytes=3
@@ -146,6 +147,7 @@ def test_many_events_at_once_fold_as_they_do_one_by_one(kinds: list[str]) -> Non
         "attempt": AttemptStarted(attempt=2, plan_file="plan-1.json", resumed_from_step=3),
         "sample": sample,
         "pause": TrainingPaused(step=1),
+        "eval": EvalLogged(step=2, loss=1.5, num_rows=20, seconds=1.0),
     }
     events = [made.get(kind, step(number, loss=number / 7)) for number, kind in enumerate(kinds)]
     stamped = [Stamped(100.0 + number, "w", number, event) for number, event in enumerate(events)]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import DataError
+from engine.errors import DataError, RunDirError
 from engine.event_log import MAX_LINE_BYTES, EventWriter, encode, read_events
 from engine.events import RunFailed, Stamped, WorkerFailed
 from engine.worker_edge import at_edge, at_run_edge, failure
@@ -17,7 +17,7 @@ from engine.worker_edge import at_edge, at_run_edge, failure
 WORKER = """
 import os, sys
 from pathlib import Path
-from engine.errors import DataError
+from engine.errors import DataError, RunDirError
 from engine.event_log import EventWriter
 from engine.worker_edge import at_edge
 
@@ -74,6 +74,14 @@ def test_what_is_not_ours_is_named_and_called_a_defect(tmp_path: Path, body: str
     told = last_words(tmp_path)
     assert told.happened.startswith(f"finetui hit an unexpected {told.error}: ")
     assert "traceback is in the run's log" in told.remedy
+
+
+def test_a_last_word_that_finds_no_room_is_the_exit_code_of_a_full_disk(capsys: pytest.CaptureFixture[str]) -> None:
+    def body() -> int:
+        raise DataError("these rows are nonsense")
+
+    assert at_edge(body, EventWriter(Path("/dev/full"))) == RunDirError.exit_code
+    assert "these rows are nonsense" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("letter", ["x", "漢", "🦥", "\x00", '"', "\n", "\udcff"])

@@ -97,6 +97,8 @@ class Memory:
         drawn = self._now(reading, width)
         drawn += self._predicted(view, reading, width, roomy=height > 9)
         drawn += self._figures(view, reading, width, roomy=height > 9)
+        if height > len(drawn) + 1 and len(view.state.ranks) > 1:
+            drawn += self._ranks(view)
         if height > len(drawn) + 1 and len(view.predictions) > 1:
             drawn += self._plans(view)
         if len(drawn) == 0:
@@ -193,6 +195,16 @@ class Memory:
         elif roomy and state.predicted is not None:
             pairs = [pair for pair in pairs if pair[0] != "may use"]
         return drawn + [(*line(" "), *row) for row in labelled(pairs, width - 1)]
+
+    def _ranks(self, view: RunView) -> list[Line]:
+        drawn = [line(""), line(" ", ("every rank", "title"))]
+        for each in view.state.ranks:
+            figures = [("RSS", each.rss_bytes), ("allocated", each.allocated_bytes), ("reserved", each.reserved_bytes)]
+            told = "  ".join(f"{word} {short_bytes(size)}" for word, size in figures if size is not None)
+            drawn.append(
+                line("  ", (f"{each.rank}", "strong"), f"  {literal(each.host)} {literal(each.device)}  {told}")
+            )
+        return drawn
 
     def _plans(self, view: RunView) -> list[Line]:
         drawn = [line(""), line(" ", ("every plan of this run", "title"))]

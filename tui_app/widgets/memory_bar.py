@@ -26,11 +26,12 @@ class Part(NamedTuple):
     size_bytes: int
 
 
+_TRANSIENT = ("activations", "logits and loss", "temporaries", "gradient buckets", "gathered layers")
 KINDS: tuple[tuple[str, str, Role, tuple[str, ...]], ...] = (
     ("W", "weights", "weights", ("weights", "quantization overhead")),
     ("A", "adapter+grad", "adapter", ("adapter", "gradients")),
     ("O", "optimizer", "optimizer", ("optimizer state",)),
-    ("#", "activations", "activations", ("activations", "logits and loss", "temporaries")),
+    ("#", "activations", "activations", _TRANSIENT),
 )
 """(letter, name, role, terms of a prediction)."""
 VERDICT_ROLES: dict[str, Role] = {"fits": "good", "tight": "warn", "will not fit": "bad"}

@@ -279,7 +279,9 @@ def test_what_is_lost_is_said(rig: Callable[..., Any], phase: str, kept: int) ->
     trainer, callback = made.build()
     made.train(trainer, callback)
     writer = EventWriter(made.run.event_file("attempt-9"))
-    work = Attempt(made.run, 9, writer, made.stop, made.recipe, made.plan, None, Reserve(0), trainer, callback)
+    work = Attempt(
+        made.run, 9, writer, made.stop, made.recipe, made.plan, None, Reserve(0), trainer=trainer, callback=callback
+    )
     shutil.rmtree(made.run.checkpoints / "checkpoint-3")
     trainer.last_sealed_step = 2
     callback.enter(phase)
@@ -300,7 +302,9 @@ def test_where_saving_fails_too_the_last_checkpoint_serves_and_that_is_said(rig:
     (made.run.checkpoints / "staging").write_text("in the way of every save")
     callback.enter("step")
     writer = EventWriter(made.run.event_file("attempt-9"))
-    work = Attempt(made.run, 9, writer, made.stop, made.recipe, made.plan, None, Reserve(0), trainer, callback)
+    work = Attempt(
+        made.run, 9, writer, made.stop, made.recipe, made.plan, None, Reserve(0), trainer=trainer, callback=callback
+    )
     work.end_without_memory(OutOfMemory("cpu allocator", "no room"))
     (ended,) = told(made, TrainingEnded)
     assert ended.step == 2

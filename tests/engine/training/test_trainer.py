@@ -170,7 +170,7 @@ def test_a_checkpoint_is_complete_sealed_and_alone_in_its_folder(
     (sealed,) = made.run.checkpoints.iterdir()
     assert checkpoints.fault_of(sealed, trainer.key) == ""
     listed = set(json.loads((sealed / checkpoints.MANIFEST).read_text())["files"])
-    assert {*checkpoints.REQUIRED, weights, "tokenizer.json"} <= listed
+    assert {*checkpoints.Progress().required, weights, "tokenizer.json"} <= listed
     assert listed == {path.name for path in sealed.iterdir()} - {checkpoints.MANIFEST}
 
 
