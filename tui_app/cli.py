@@ -154,7 +154,19 @@ def _starting(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     resume.set_defaults(module="replay")
     resume.add_argument("run", metavar="RUN")
+    resume.add_argument("--take-over", action="store_true", help="from a host that is silent: it is surely gone")
     _watched(resume)
+    join = commands.add_parser(
+        "join", help="let this host take part in a run of another host", usage="finetui join [OPTIONS] RUN"
+    )
+    join.set_defaults(module="joining")
+    join.add_argument("run", metavar="RUN", help="its folder, on a filesystem that all hosts share")
+    join.add_argument("--node-rank", type=int, metavar="N", help="1, 2, …: needed with the static rendezvous only")
+    join.add_argument("--address", metavar="IP", help="of this host, where it has several; found if left out")
+    join.add_argument(
+        "--wait", type=float, default=600.0, metavar="SECONDS", help="for the run to be started there; 600 if left out"
+    )
+    join.add_argument("--detach", action="store_true", help="return at once; it goes on in the background")
 
 
 def _watched(command: argparse.ArgumentParser) -> None:

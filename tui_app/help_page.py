@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("begin", ("new", "replay", "resume", "sweep", "queue")),
+    ("begin", ("new", "replay", "resume", "join", "sweep", "queue")),
     ("look", ("runs", "status", "attach", "serve")),
     ("steer", ("stop", "save", "pause", "continue")),
     ("after", ("eval", "report", "export", "chat", "compare")),
     ("ask", ("plan", "presets", "schema", "doctor", "data")),
 )
 """The program's commands by what they are for. One that is in no group stands in the last one."""
-TOGETHER: dict[str, str] = {"stop": "end it, write a checkpoint, hold it, go on"}
-"""Groups, by their first command, that take one line: the commands say it themselves."""
+TOGETHER: dict[tuple[str, ...], str] = {
+    ("stop", "save", "pause", "continue"): "end it, write a checkpoint, hold it, go on",
+    ("presets", "schema"): "how presets suit this machine; JSON Schema of a recipe",
+}
+"""Neighbours in a group that take one line: the commands say it themselves."""
 HEADING = "commands:"
 NAME_COLUMN, TEXT_COLUMN = 9, 19
 
@@ -48,10 +51,11 @@ def grouped(commands: dict[str, str]) -> str:
     lines: list[str] = []
     for title, names in (*GROUPS[:-1], (GROUPS[-1][0], (*GROUPS[-1][1], *others))):
         there = [name for name in names if name in commands]
-        if there and there[0] in TOGETHER:
-            lines.append(f"{title:<{NAME_COLUMN}}{', '.join(there)}: {TOGETHER[there[0]]}")
-            continue
+        together = {name: (shared, text) for shared, text in TOGETHER.items() for name in shared}
         for number, name in enumerate(there):
-            head = f"{'' if number else title:<{NAME_COLUMN}}{name}"
-            lines.append(f"{head:<{TEXT_COLUMN}}{commands[name]}")
+            shared, text = together.get(name, ((name,), commands[name]))
+            if name != shared[0]:
+                continue
+            head = f"{'' if number else title:<{NAME_COLUMN}}{', '.join(shared)}{':' if len(shared) > 1 else ''}"
+            lines.append(f"{head:<{TEXT_COLUMN}} {text}" if len(shared) > 1 else f"{head:<{TEXT_COLUMN}}{text}")
     return "\n".join(lines) + "\n"
