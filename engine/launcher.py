@@ -29,13 +29,16 @@ class Launched:
         return self.process.poll()
 
 
-def launch(run: RunDir, *, resumed: bool = False) -> Launched:
+def launch(run: RunDir, *, resumed: bool = False, take_over: bool = False) -> Launched:
     """Start the run's supervisor and wait until it has taken charge.
+
+    With `take_over` a silent supervisor on another host, which cannot be looked at from here, counts as gone.
 
     Raises RunDirError when another one is in charge or the folder cannot be written, DiedError when it ends before it
     took charge.
     """
-    if (state := liveness(run)) != "dead":
+    state = liveness(run)
+    if state != "dead" and not (take_over and state.startswith("unknown")):
         raise in_charge_already(run, state)
     process = _start(run, resumed=resumed)
     deadline = time.monotonic() + START_SECONDS
@@ -77,6 +80,12 @@ def _start(run: RunDir, *, resumed: bool) -> subprocess.Popen[bytes]:
 
 
 def in_charge_already(run: RunDir, state: str) -> RunDirError:
+    if state.startswith("as of "):
+        return RunDirError(
+            f"The folder of run {run.name} is a copy ({state}).",
+            means="Whether the run goes on there cannot be told from here, and two of it would be two different runs.",
+            remedy=f"Go on with it on its host; or start it anew here: finetui replay {run.recipe}",
+        )
     return RunDirError(
         f"Run {run.name} is already running: it already has a supervisor ({state}).",
         means="Two would spoil each other's checkpoints.",

@@ -168,7 +168,7 @@ def test_a_command_in_the_readme_is_one_that_the_program_takes(command: str) -> 
     if words[0] == "data":
         data_parser().parse_args(words[1:])
     elif words[0] in COMMANDS:
-        parser_of(words[0]).parse_args(words[1:])
+        parser_of(words[0], words[1:]).parse_args(words[1:])
     else:
         build_parser().parse_args(words)
 

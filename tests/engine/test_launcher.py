@@ -48,6 +48,14 @@ def test_a_run_that_another_host_may_hold_is_left_alone(run: RunDir) -> None:
         launch(run)
 
 
+def test_a_job_of_a_scheduler_takes_the_run_over_from_a_host_that_is_silent(run: RunDir) -> None:
+    elsewhere = asdict(ProcessIdentity.of(os.getpid())) | {"host": "elsewhere", "boot_id": "its own"}
+    run.supervisor.write_text(json.dumps(elsewhere))
+    started = launch(run, resumed=True, take_over=True).process
+    assert ProcessIdentity.read(run.supervisor) != ProcessIdentity(**elsewhere)
+    assert started.wait(60) == 2  # this run has no recipe
+
+
 def test_a_supervisor_that_ends_before_it_takes_charge_is_told_with_its_log(run: RunDir) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-P", "-c", HOLD, str(run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

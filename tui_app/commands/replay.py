@@ -8,17 +8,16 @@ import sys
 
 from engine.beginning import begin
 from engine.errors import RecipeError, RunDirError
-from engine.events import RunFinished
 from engine.hardware import Hardware, emulate, read_hardware
 from engine.launcher import launch
 from engine.run_dir import RunDir
 from engine.starting import prospect
 from engine.units import MIB, format_bytes
 from tui_app.commands.planning import plan_lines, row_lines
-from tui_app.commands.watching import state_of
 from tui_app.display import live_looks
 from tui_app.recipe_source import source_of
 from tui_app.runs.following import num_starts_of, watch
+from tui_app.runs.history import row_of
 
 
 def rehearsed(card: str) -> tuple[Hardware, list[str]]:
@@ -67,13 +66,13 @@ def replay(options: argparse.Namespace) -> int:
 
 def resume(options: argparse.Namespace) -> int:
     run = RunDir.open(options.run)
-    if isinstance(state_of(run).final, RunFinished):
+    if row_of(run).phase == "finished":
         raise RunDirError(
             f"Run {run.name} is finished; there is nothing to go on with.",
             remedy=f"Do it again as a new run: finetui replay {run.reference}",
         )
     num_starts = num_starts_of(run)
-    launch(run, resumed=True)
+    launch(run, resumed=True, take_over=options.take_over)
     return started(run, options, skip_starts=num_starts)
 
 

@@ -21,7 +21,7 @@ from tui_app.command_parser import CommandParser, ended_as_by_ctrl_c
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "eval": ("evaluate", "score base, tuned model and exports on the same rows"),
     "report": ("report", "a run on one page, with its curves (md, html)"),
-    "export": ("export", "merged, gguf, ollama, notebook or hub, checked"),
+    "export": ("export", "merged, gguf, ollama, notebook, hub; a Slurm or SkyPilot job"),
     "chat": ("chat", "talk to the tuned model, and to its base beside it"),
     "compare": ("compare", "runs side by side: recipe, curves, scores, memory"),
     "sweep": ("sweep", "a recipe once for each value of a field, in turn"),
@@ -48,8 +48,10 @@ def command_module(name: str) -> ResultCommand:
     return cast(ResultCommand, importlib.import_module(f"{__name__}.{COMMANDS[name][0]}"))
 
 
-def parser_of(name: str) -> CommandParser:
-    """What a command takes."""
+def parser_of(name: str, words: Sequence[str] = ()) -> CommandParser:
+    """What a command takes; its words decide only for `export`, whose jobs have options of their own."""
+    if name == "export" and (engine := _job_engine(words)):
+        return job_parser(engine)
     module = command_module(name)
     parser = CommandParser(
         prog=f"finetui {name}",
@@ -63,6 +65,29 @@ def parser_of(name: str) -> CommandParser:
 
 def carry_out(name: str, words: Sequence[str]) -> int:
     """Parse the words behind a command and do it; its exit code. Raises FinetuiError."""
-    options = parser_of(name).parse_args(list(words))
+    parser = parser_of(name, words)
+    options = parser.parse_args(list(words))
     with ended_as_by_ctrl_c():
-        return int(command_module(name).run(options))
+        return int((parser.get_default("carry_out") or command_module(name).run)(options))
+
+
+def job_parser(engine: str) -> CommandParser:
+    """What `finetui export … --to ENGINE` takes for a scheduler."""
+    from tui_app.result_commands import export_job
+
+    parser = CommandParser(
+        prog=f"finetui export --to {engine}",
+        usage=f"finetui export {export_job.USAGE.format(engine)}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
+    )
+    parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
+    parser.set_defaults(carry_out=export_job.run)
+    export_job.add(parser, engine)
+    return parser
+
+
+def _job_engine(words: Sequence[str]) -> str | None:
+    from tui_app.result_commands.export_job import engine_asked
+
+    return engine_asked(words)

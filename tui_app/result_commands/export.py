@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from data.nearest import nearest
 from engine.errors import RecipeError
+from engine.jobs.engines import JOB_ENGINES, job_engine
 from engine.run_dir import RunDir
 from engine.units import format_bytes
 from tui_app.plain import one_line
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from engine.events import ArtifactExported
     from engine.recipe import Recipe
 
-HELP = "merged, gguf, ollama, notebook or hub, checked"
+HELP = "merged, gguf, ollama, notebook, hub; a Slurm or SkyPilot job"
 USAGE = "[OPTIONS] RUN --to KIND[,KIND]"
 REPO = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
 MAX_ROWS = 100_000
@@ -33,7 +34,7 @@ MAX_ROWS = 100_000
 def add(parser: argparse.ArgumentParser) -> None:
     add_argument = parser.add_argument
     add_argument("run", metavar="RUN", nargs="?", help="name or folder of a trained run")
-    add_argument("--to", metavar="KIND[,KIND]", help="what to make; `finetui export --list` shows the kinds")
+    add_argument("--to", metavar="KIND[,KIND]", help="what to make (--list); a job: --to slurm --help")
     add_argument("--list", action="store_true", help="show the kinds and end")
     add_argument("--quantization", metavar="T[,T]", help="types of GGUF files: F16, Q8_0, Q6_K, Q5_K_M, Q4_K_M")
     add_argument("--imatrix", action="store_true", help="weigh GGUF rounding by your own rows (measured)")
@@ -66,6 +67,7 @@ def run(options: argparse.Namespace) -> int:
     from engine.recipe import Recipe, recipe_error
     from engine.starting import export_problems
 
+    _kinds(options.to)  # before the run is looked for: whoever misspells a job names no run
     found = RunDir.open(options.run)
     recipe = Recipe.load(found.recipe)
     settings = settings_of(options, recipe)
@@ -77,10 +79,10 @@ def run(options: argparse.Namespace) -> int:
 
 def settings_of(options: argparse.Namespace, recipe: Recipe) -> dict[str, Any]:
     """What the request says. Raises RecipeError for a word that means nothing and an option that cannot be applied."""
-    from engine.exporters import all_exporters, in_order
+    from engine.exporters import in_order
     from engine.recipe_sections import ExportSection
 
-    kinds = _words("--to", options.to, list(all_exporters()))
+    kinds = _kinds(options.to)
     types = list(get_args(ExportSection.model_fields["quantization"].annotation))
     wanted = _words("--quantization", options.quantization.upper(), types) if options.quantization else []
     what = _words("--what", options.what, ["adapter", "merged", "gguf"]) if options.what else ["adapter"]
@@ -119,6 +121,16 @@ def settings_of(options: argparse.Namespace, recipe: Recipe) -> dict[str, Any]:
     }
 
 
+def _kinds(text: str) -> list[str]:
+    """The kinds of artifacts after --to. Raises RecipeError, also for a job, which is made alone."""
+    from engine.exporters import all_exporters
+
+    kinds = _words("--to", text, [*all_exporters(), *JOB_ENGINES])
+    if jobs := [kind for kind in kinds if kind in JOB_ENGINES]:
+        raise _refused(f"A job ({jobs[0]}) is no artifact of a run.", f"Export it alone: --to {jobs[0]}")
+    return kinds
+
+
 def _words(option: str, text: str, known: list[str]) -> list[str]:
     """Words between commas, each once. Raises RecipeError naming the nearest one for a word that is not known."""
     words = list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
@@ -146,6 +158,7 @@ def _list(*, as_json: bool) -> int:
     from engine.exporters import all_exporters
 
     kinds = {name: each.HELP for name, each in all_exporters().items()}
+    kinds |= {name: job_engine(name).help for name in JOB_ENGINES}
     if as_json:
         print(json.dumps(kinds))
     else:
