@@ -32,7 +32,9 @@ killed while writing without pause left half a line, and 3 of 40 with lines of 2
 CHUNK_BYTES = 256 * 1024
 LINES_BETWEEN_LOOKS = 32
 """At the clock, while reading in slices: about 0.3 ms."""
-GLIMPSE_BYTES = 96 * 1024
+BATCH_SECONDS = 0.25
+ANCHOR_BYTES = 512
+"""By which a file that was replaced is known to be a longer copy of the one that was read."""
 LAST_MOMENT = 250_000_000_000.0
 """Unix seconds, in the year 9892: no clock can be asked for the date of much later ones."""
 
@@ -53,7 +55,7 @@ def encode(stamped: Stamped) -> bytes:
 def decode(line: bytes) -> Stamped | None:
     """The event of one complete line; None for an event this version does not know. ValueError if broken."""
     try:
-        raw = json.loads(line)
+        raw = json.loads(line.decode(errors="surrogatepass"))  # text spares json the guess at its encoding
     except RecursionError as fault:
         raise ValueError("not an event line") from fault
     if not isinstance(raw, dict) or not isinstance(raw.get("event"), str):
@@ -85,7 +87,7 @@ class EventWriter:
         size = os.fstat(self._fd).st_size
         tail = os.pread(self._fd, MAX_LINE_BYTES * 2, max(0, size - MAX_LINE_BYTES * 2))
         self._torn = bool(tail) and not tail.endswith(b"\n")
-        self._seq = max((stamped.seq for stamped in _whole_lines(tail)), default=-1) + 1
+        self._seq = max((stamped.seq for stamped in whole_lines(tail)), default=-1) + 1
 
     def write(self, event: Event) -> None:
         """Append one event with one `os.write`. Raises RunDirError when the disk refuses it."""
@@ -112,7 +114,8 @@ class EventWriter:
         os.close(self._fd)
 
 
-def _whole_lines(tail: bytes) -> Iterator[Stamped]:
+def whole_lines(tail: bytes) -> Iterator[Stamped]:
+    """The events of a piece of a file; what is no event is left out."""
     for line in tail.split(b"\n"):
         try:
             stamped = decode(line)
@@ -138,6 +141,11 @@ class _Source:
     """Up to which byte the file was read; `tail` and `lines` are the last of those bytes."""
     tail: bytes = b""
     lines: deque[bytes] = field(default_factory=deque)
+    opening: bytes = b""
+    closing: bytes = b""
+    """The first bytes of the file, and the last before `offset`."""
+    is_shorter: bool = False
+    """Whether there is less of it now than was read: it is being copied anew."""
     last_time: float = -math.inf
     head: tuple[Key, Stamped] | None = None
     num_bad_lines: int = 0
@@ -154,7 +162,7 @@ class _Source:
         """Note how long the file is now, and begin anew where it was replaced or cut short."""
         self.unreadable = ""
         try:
-            stat = self.path.stat()
+            stat = fresh_stat(self.path)
         except FileNotFoundError:  # removed since it was listed
             self.size = self.offset
             return
@@ -164,10 +172,47 @@ class _Source:
         if not S_ISREG(stat.st_mode):  # to open a pipe would wait for its writer
             self._give_up("it is no regular file")
             return
-        if stat.st_ino != self.inode or stat.st_size < self.offset:
-            self.inode, self.offset, self.tail, self.head = stat.st_ino, 0, b"", None
-            self.lines.clear()
-        self.size = stat.st_size
+        if stat.st_ino != self.inode or stat.st_size < self.offset or self.is_shorter:
+            self.inode = stat.st_ino
+            if not self._goes_on(stat.st_size):
+                self.offset, self.tail, self.head, self.opening = 0, b"", None, b""
+                self.lines.clear()
+        self.is_shorter = stat.st_size < self.offset
+        self.size = max(stat.st_size, self.offset)
+
+    def _goes_on(self, size: int) -> bool:
+        """Whether a file put in the place of the one that was read, `size` bytes long, holds the same so far.
+
+        A tool that synchronises folders puts a longer copy there, or for a while one that is not whole yet.
+        """
+        try:
+            with self.path.open("rb") as file:
+                opening = file.read(ANCHOR_BYTES)
+                file.seek(max(self.offset - ANCHOR_BYTES, 0))
+                closing = file.read(min(ANCHOR_BYTES, self.offset))
+        except OSError:
+            return False
+        known = self.opening[: self.offset]
+        if not size or not known:
+            return bool(known)
+        if size < self.offset:
+            return size >= ANCHOR_BYTES and opening == known
+        return opening.startswith(known) and closing == self.closing
+
+    def go_to_end(self) -> None:
+        """Go on with the line that the newest end of line begins."""
+        self.lines.clear()
+        self.tail, self.head = b"", None
+        start = max(self.size - 2 * MAX_LINE_BYTES, 0)
+        try:
+            with self.path.open("rb") as file:
+                self.opening = file.read(ANCHOR_BYTES)
+                file.seek(start)
+                end = file.read(self.size - start)
+            self.offset = start + end.rfind(b"\n") + 1
+            self.closing = end[: self.offset - start][-ANCHOR_BYTES:]
+        except OSError as fault:
+            self._give_up(fault.strerror or str(fault))
 
     def _give_up(self, why: str) -> None:
         self.unreadable, self.size = why, self.offset
@@ -214,6 +259,8 @@ class _Source:
                 return False
             if not chunk:  # cut short since it was looked at
                 return False
+            self.opening = self.opening or chunk[:ANCHOR_BYTES]
+            self.closing = (self.closing + chunk)[-ANCHOR_BYTES:]
             self.offset += len(chunk)
             *lines, self.tail = (self.tail + chunk).split(b"\n")
             self.tail = self.tail[: 4 * MAX_LINE_BYTES]  # of what is no event, enough to say so
@@ -221,6 +268,15 @@ class _Source:
                 self.lines.extend(lines)
                 return True
         return False
+
+
+def fresh_stat(path: Path) -> os.stat_result:
+    """Of the file as it is now: NFS tells sizes up to a minute old, but asks the server when a file is opened."""
+    opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # to open a pipe would wait for its writer
+    try:
+        return os.fstat(opened)
+    finally:
+        os.close(opened)
 
 
 @dataclass(slots=True)
@@ -252,6 +308,20 @@ class EventReader:
     def poll(self) -> list[Stamped]:
         """Everything that is new, oldest first."""
         return self.drain(math.inf)[0]
+
+    def batches(self, seconds: float = BATCH_SECONDS) -> Iterator[list[Stamped]]:
+        """Everything that is new, oldest first, a bounded number at a time: a long history needs little memory."""
+        share = 0.0
+        while share < 1.0:
+            found, share = self.drain(seconds)
+            yield found
+
+    def go_to_end(self) -> None:
+        """Leave out what lies there now, an unfinished line at the end excepted."""
+        for path in sorted(self.folder.glob("*.jsonl")):
+            source = self._sources.setdefault(path.name, _Source(path))
+            source.look()
+            source.go_to_end()
 
     def drain(self, budget_seconds: float) -> tuple[list[Stamped], float]:
         """What is new, oldest first, as far as it can be read in about that time; the share of bytes read so far.
@@ -294,35 +364,3 @@ class EventReader:
 def read_events(folder: Path) -> list[Stamped]:
     """Every event of a run so far, oldest first."""
     return EventReader(folder).poll()
-
-
-def glimpse(folder: Path, max_bytes: int = GLIMPSE_BYTES) -> list[Stamped]:
-    """The first and the last events of every file, oldest first: enough for a first picture of a long run.
-
-    At most `max_bytes` from either end of a file. Sums and means over them are not those of the run.
-    """
-    found: list[tuple[Key, Stamped]] = []
-    for path in sorted(folder.glob("*.jsonl")):
-        last_time = -math.inf
-        for stamped in _whole_lines(_both_ends(path, max_bytes)):
-            last_time = max(last_time, stamped.time)
-            found.append(((last_time, stamped.writer, stamped.seq), stamped))
-    found.sort(key=lambda item: item[0])
-    return [stamped for _, stamped in found]
-
-
-def _both_ends(path: Path, max_bytes: int) -> bytes:
-    """Whole lines from the beginning and the end of a file."""
-    try:
-        if not path.is_file():
-            return b""
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size <= 2 * max_bytes:
-                return file.read().rpartition(b"\n")[0]
-            start = file.read(max_bytes).rpartition(b"\n")[0]
-            file.seek(size - max_bytes - 1)  # one more, to see whether a line begins there
-            end = file.read(max_bytes + 1).partition(b"\n")[2].rpartition(b"\n")[0]
-            return start + b"\n" + end
-    except OSError:
-        return b""

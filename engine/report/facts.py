@@ -14,7 +14,7 @@ from data.receipt import Receipt
 from engine import events as ev
 from engine.checkpoints import MANIFEST
 from engine.errors import FinetuiError
-from engine.event_log import read_events
+from engine.event_log import EventReader
 from engine.findings import OWN_ROWS, TUNED, Finding, findings
 from engine.liveness import liveness
 from engine.recipe import Recipe
@@ -79,10 +79,12 @@ class Facts:
 def read_facts(run: RunDir) -> Facts:
     """Read a run's folder. Raises RunDirError where its events cannot be read."""
     alive = liveness(run)
-    told = read_events(run.events)
-    state, trace = fold_all(told, RunState(run=run.name)), RunTrace()
-    for stamped in told:
-        trace.add(stamped)
+    state, trace, told = RunState(run=run.name), RunTrace(), list[ev.Event]()
+    for batch in EventReader(run.events).batches():
+        state = fold_all(batch, state)
+        for stamped in batch:
+            trace.add(stamped)
+        told += [stamped.event for stamped in batch if not isinstance(stamped.event, ev.StepLogged | ev.DeviceSampled)]
     kept = [int(path.name.rpartition("-")[2]) for path in run.checkpoints.glob("checkpoint-*[0-9]")]
     receipt = _receipt(run)
     compared, better, worse = _samples(run, state)
@@ -96,7 +98,7 @@ def read_facts(run: RunDir) -> Facts:
         manifest=_json(run.manifest),
         prepared=_json(run.prepared),
         receipt=receipt,
-        plans=_plans([stamped.event for stamped in told]),
+        plans=_plans(told),
         findings=tuple(findings(state, trace, receipt, kept)),
         better=better,
         worse=worse,

@@ -96,7 +96,7 @@ def training(facts: Facts, drawn: Sequence[str]) -> Section:
         ("eval loss", ", ".join(f"{loss:.3f} at step {step}" for step, loss in trace.evals[-6:]) or "not measured"),
         ("tokens trained on", f"{sum(trace.num_tokens):,}"),
         ("tokens per second", f"{rate:.0f}" if rate else "unknown"),
-        ("seconds per step", f"{sum(trace.step_seconds) / len(trace):.2f}"),
+        ("seconds per step", f"{sum(trace.step_seconds) / sum(trace.num_steps):.2f}"),
         ("steps trained twice", str(trace.num_repeated_steps)),
         ("attempts", str(max(len(state.attempts), state.attempt))),
     ]

@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import RunDirError
-from engine.event_log import MAX_LINE_BYTES, EventReader, EventWriter, decode, encode, glimpse, read_events
+from engine.event_log import MAX_LINE_BYTES, EventReader, EventWriter, decode, encode, read_events
 from engine.events import StageStarted, Stamped, TrainingPaused, WarningRaised
+from engine.first_look import glimpse
 
 WRITE_WITHOUT_END = """
 import sys

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from engine import events as ev
-from engine.event_log import EventReader, glimpse
+from engine.event_log import EventReader
+from engine.first_look import glimpse
 from engine.plan import Plan
 from engine.recipe import Recipe
 from engine.run_dir import RunDir, read_json

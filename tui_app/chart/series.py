@@ -32,12 +32,13 @@ class Series:
     def __len__(self) -> int:
         return len(self.xs)
 
-    def append(self, x: float, value: float) -> None:
+    def append(self, x: float, value: float, low: float | None = None, high: float | None = None) -> None:
+        """One more point; `low` and `high` where it stands for several, of which `value` is the mean."""
         is_finite = math.isfinite(value)
         self.xs.append(x)
         self._values.append(value)
-        self._lows.append(value if is_finite else EMPTY_LOW)
-        self._highs.append(value if is_finite else EMPTY_HIGH)
+        self._lows.append((value if low is None else low) if is_finite else EMPTY_LOW)
+        self._highs.append((value if high is None else high) if is_finite else EMPTY_HIGH)
 
     def averages(self, smoothing: float) -> array[float]:
         """The bias-corrected EMA after each point; NaN where the loss is not finite."""
@@ -54,7 +55,9 @@ class Series:
             buckets = bucketed(window, num_columns, self.xs, self._lows, self._highs, averages)
         else:
             for index in range(self._num_bucketed, len(self.xs)):
-                buckets.append(self.xs[index], self._values[index], averages[index])
+                buckets.append(self.xs[index], self._lows[index], averages[index])
+                if self._highs[index] != self._lows[index]:
+                    buckets.append(self.xs[index], self._highs[index], averages[index])
         self._buckets, self._smoothing, self._num_bucketed = buckets, smoothing, len(self.xs)
         return buckets
 

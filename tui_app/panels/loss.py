@@ -48,7 +48,7 @@ class LossPanel:
         self.note = ""
         """Said beside the title: that these are no figures of the moment."""
         self._trace: RunTrace | None = None
-        self._num_repeated_steps = 0
+        self._num_rewrites = 0
         self._series = Series()
         self._axis: YAxis | None = None
         self._axis_key: tuple[ChartView, int] | None = None
@@ -77,11 +77,11 @@ class LossPanel:
 
     def _follow(self, trace: RunTrace) -> None:
         """Take in the new steps; all of them where the run went back to an earlier one."""
-        if trace is not self._trace or trace.num_repeated_steps != self._num_repeated_steps:
-            self._trace, self._num_repeated_steps = trace, trace.num_repeated_steps
+        if trace is not self._trace or trace.num_rewrites != self._num_rewrites:
+            self._trace, self._num_rewrites = trace, trace.num_rewrites
             self._series, self._axis = Series(), None
         for index in range(len(self._series), len(trace)):
-            self._series.append(trace.steps[index], trace.losses[index])
+            self._series.append(trace.steps[index], trace.losses[index], trace.lows[index], trace.highs[index])
 
     def _chart_lines(self, view: RunView, width: int, height: int) -> list[Line]:
         has_settings = height >= SETTINGS_FROM

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.errors import RunDirError
-from engine.event_log import EventReader
+from engine.event_log import BATCH_SECONDS, EventReader
 from engine.events import MemoryPredicted, MemoryProbed, RunFinished, VariantScored
 from engine.liveness import liveness
 from engine.run_dir import RunDir
-from engine.run_state import RunState, fold
+from engine.run_state import RunState, fold_all
 from engine.run_trace import RunTrace
 from engine.units import format_bytes, format_seconds
 from tui_app.drawing import literal
@@ -54,14 +54,14 @@ class Side:
         except OSError as fault:
             self.loading, self.fault = 1.0, f"{fault.filename}: {fault.strerror}"
             return False
+        self.state = fold_all(fresh, self.state)
         for stamped in fresh:
-            self.state = fold(self.state, stamped)
             self.trace.add(stamped)
         return self.loading < 1.0
 
     def read_all(self) -> Side:
         """Everything that is there now; itself."""
-        while self.catch_up(math.inf):
+        while self.catch_up(BATCH_SECONDS):
             pass
         return self
 

@@ -5,6 +5,7 @@ Not here: what a watcher sees (`tui_app/plain`).
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 import time
@@ -14,8 +15,8 @@ from pathlib import Path
 
 from data.receipt import Receipt
 from data.receipt import lines as receipt_lines
-from engine.errors import DiedError
-from engine.event_log import EventReader, encode, read_events
+from engine.errors import DiedError, RunDirError
+from engine.event_log import EventReader, encode
 from engine.events import (
     DataReady,
     RequestFinished,
@@ -24,10 +25,13 @@ from engine.events import (
     RunStopped,
     Stamped,
 )
+from engine.first_look import LONG_HISTORY_BYTES, glimpse, num_event_bytes
+from engine.late_events import arrived_late
 from engine.liveness import liveness
 from engine.run_dir import RunDir, read_json
-from engine.run_state import RunState, fold
-from tui_app.plain import ending, lines, printable
+from engine.run_state import RunState, fold, fold_all
+from engine.units import format_bytes
+from tui_app.plain import ending, lines, printable, status_lines
 from tui_app.runs.progress_line import ProgressLine
 
 POLL_SECONDS = 0.2
@@ -46,27 +50,51 @@ class Follower:
     def of(run: RunDir) -> Follower:
         return Follower(run, RunState(run=run.reference), EventReader(run.events))
 
+    @staticmethod
+    def at_end(run: RunDir) -> Follower:
+        """One that begins with what comes next: its state is that of a first look at a long history (`glimpse`)."""
+        follower = Follower.of(run)
+        follower.reader.go_to_end()
+        follower.state = fold_all(glimpse(run.events), follower.state)
+        return follower
+
     def catch_up(self) -> list[tuple[Stamped, RunState]]:
         """Everything written since the last look."""
-        fresh = []
-        for stamped in self.reader.poll():
-            self.state = fold(self.state, stamped)
-            fresh.append((stamped, self.state))
-        return fresh
+        return list(self.news())
+
+    def news(self) -> Iterator[tuple[Stamped, RunState]]:
+        """The same one by one, of which a long history needs little memory."""
+        for batch in self.reader.batches():
+            if self.state.updated_at is not None and arrived_late(batch, self.state.updated_at):
+                self.state = whole_state(self.run)
+                yield from ((stamped, self.state) for stamped in batch)
+                continue
+            for stamped in batch:
+                self.state = fold(self.state, stamped)
+                yield stamped, self.state
 
     def follow(self) -> Iterator[tuple[Stamped, RunState]]:
         """New events as they come, until no process is in charge of the run any more."""
         while True:
             alive = liveness(self.run)  # looked at first: what a dead process wrote is then read below
-            yield from self.catch_up()
+            yield from self.news()
             if alive == "dead" or (self.state.is_over and alive != "alive"):
                 return
             time.sleep(POLL_SECONDS)
 
 
+def whole_state(run: RunDir) -> RunState:
+    """What all events of a run add up to now."""
+    state = RunState(run=run.reference)
+    for batch in EventReader(run.events).batches():
+        state = fold_all(batch, state)
+    return state
+
+
 def num_starts_of(run: RunDir) -> int:
     """How often a supervisor took charge of the run so far."""
-    return sum(isinstance(stamped.event, RunStarted) for stamped in read_events(run.events))
+    reader = EventReader(run.events)
+    return sum(isinstance(stamped.event, RunStarted) for batch in reader.batches() for stamped in batch)
 
 
 def watch_request(run: RunDir, number: int, *, as_json: bool, skip_starts: int) -> tuple[int, RunState]:
@@ -105,7 +133,7 @@ def watch(run: RunDir, *, as_json: bool, skip_starts: int = 0) -> int:
 
     What came before the supervisor number `skip_starts` + 1 took charge is not printed.
     """
-    follower = Follower.of(run)
+    follower = _whole_or_end(run) if not as_json and not skip_starts else Follower.of(run)
     num_starts = 0
     try:
         for stamped, state in follower.follow():
@@ -120,6 +148,21 @@ def watch(run: RunDir, *, as_json: bool, skip_starts: int = 0) -> int:
     for line in told:
         print(line, file=stream, flush=True)
     return code
+
+
+def _whole_or_end(run: RunDir) -> Follower:
+    """From the beginning, or from now on where nobody would read what came before."""
+    num_bytes = num_event_bytes(run.events)
+    if num_bytes <= LONG_HISTORY_BYTES:
+        return Follower.of(run)
+    follower = Follower.at_end(run)
+    told = [
+        f"(its {format_bytes(num_bytes)} of events so far are left out; `attach --json` prints them all)",
+        *status_lines(follower.state, liveness(run), str(run.path)),
+    ]
+    for line in told:
+        print(line, flush=True)  # noqa: T201
+    return follower
 
 
 def detached(run: RunDir) -> str:
@@ -147,8 +190,9 @@ def show(run: RunDir, stamped: Stamped, state: RunState, *, as_json: bool) -> No
         return
     told = lines(stamped, state)
     if isinstance(stamped.event, DataReady):
-        receipt = Receipt.from_json(read_json(run.path / stamped.event.receipt_file))
-        told = [f"   {printable(line)}" for line in receipt_lines(receipt)]
+        with contextlib.suppress(RunDirError):  # a copy of a run's folder may not have it yet
+            receipt = Receipt.from_json(read_json(run.path / stamped.event.receipt_file))
+            told = [f"   {printable(line)}" for line in receipt_lines(receipt)]
     for line in told:
         print(line, flush=True)  # noqa: T201
 

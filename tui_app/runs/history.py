@@ -18,8 +18,7 @@ from engine.events import ArtifactExported, RunFinished, Stamped, VariantScored
 from engine.liveness import liveness
 from engine.run_dir import RunDir, finetui_home
 from engine.run_state import RunState, fold_all
-from tui_app.drawing import literal
-from tui_app.plain import standing
+from tui_app.plain import one_line, standing
 
 HEAD_BYTES, TAIL_BYTES = 8 * 1024, 24 * 1024
 STEP = b'"event":"StepLogged"'
@@ -56,7 +55,7 @@ class RunRow:
 
     @property
     def is_live(self) -> bool:
-        return self.phase in LIVE_PHASES or self.phase.startswith("unknown")
+        return self.phase in LIVE_PHASES or self.phase.startswith(("unknown", "as of"))
 
     def seconds(self, now: float) -> float | None:
         """How long the run took, or has been going on at the Unix time `now`."""
@@ -179,7 +178,7 @@ SORTS: dict[str, Callable[[RunRow], tuple[object, ...]]] = {
 
 def matches(row: RunRow, words: str) -> bool:
     """Whether every word is part of the run's name, recipe, state or host."""
-    text = f"{row.run.name} {row.phase} {literal(row.recipe)} {row.host}".casefold()
+    text = f"{row.run.name} {row.phase} {one_line(row.recipe)} {row.host}".casefold()
     return all(word in text for word in words.casefold().split())
 
 
@@ -191,7 +190,8 @@ class History:
     filter: str = ""
     sort: str = "newest"
     rows: dict[Path, RunRow] = field(default_factory=dict)
-    _changed: dict[Path, float] = field(default_factory=dict)
+    _changed: dict[Path, float] = field(default_factory=dict)  # the newest first
+    _unread: dict[Path, RunRow] = field(default_factory=dict)
     _pending: dict[Path, None] = field(default_factory=dict)
 
     @property
@@ -205,9 +205,10 @@ class History:
     def look(self) -> None:
         """See which runs there are and which changed; those are read again by `read`. Raises nothing for a
         folder that is gone meanwhile."""
-        found = _folders(self.root)
+        found = dict(sorted(_folders(self.root).items(), key=lambda each: -each[1]))
         fresh = [path for path, changed in found.items() if self._changed.get(path) != changed]
         self.rows = {path: row for path, row in self.rows.items() if path in found}
+        self._unread = {path: self._unread_row(path, found[path]) for path in found if path not in self.rows}
         self._pending = {path: None for path in (*self._pending, *fresh) if path in found}
         self._pending = dict.fromkeys(sorted(self._pending, key=lambda path: -found[path]))
         self._changed = found
@@ -232,14 +233,13 @@ class History:
 
     def shown(self) -> list[RunRow]:
         """The rows that match the filter, in order. Runs not read yet stand in their place, unless filtered."""
-        rows = [self.rows.get(path) or self._unread(path) for path in self._changed]
+        newest = [self.rows.get(path) or self._unread[path] for path in self._changed]
         if self.filter.strip():
-            rows = [row for row in rows if matches(row, self.filter)]
-        newest = sorted(rows, key=lambda row: -(self._changed.get(row.run.path) or 0.0))
+            newest = [row for row in newest if matches(row, self.filter)]
         return newest if self.sort == "newest" else sorted(newest, key=SORTS[self.sort])
 
-    def _unread(self, path: Path) -> RunRow:
-        return RunRow(run=RunDir(path), phase="", updated_at=self._changed[path])
+    def _unread_row(self, path: Path, changed: float) -> RunRow:
+        return self._unread.get(path) or RunRow(run=RunDir(path), phase="", updated_at=changed)
 
 
 def _folders(root: Path) -> dict[Path, float]:

@@ -6,6 +6,7 @@ Pure: lines of spans from rows. Not here: reading the rows (`tui_app/runs/histor
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,10 +41,13 @@ class Column:
 
 
 def state_text(row: RunRow, glyphs: Glyphs) -> str:
-    """Sign and word of a run's state."""
+    """Sign and word of a run's state; of a copy of a run that goes on elsewhere the moment it shows, in 11 cells."""
     if not row.phase:
         return f"{glyphs.upcoming} reading"
     signs = {"finished": glyphs.done, "stopped": glyphs.unselected, "paused": glyphs.paused}
+    if row.phase.startswith("as of"):
+        moment = re.match(r"as of (\d\d:\d\d)", row.phase)
+        return f"as of {moment[1]}" if moment else "as of ?"
     if row.phase.startswith("unknown"):
         return f"{glyphs.asks} unknown"
     failed = row.phase in ("failed", "died", "damaged")
@@ -177,10 +181,11 @@ def detail_lines(row: RunRow, width: int, now: float, *, is_long: bool, glyphs: 
     results += [f"base to tuned {_score(row, glyphs)}"] if _score(row, glyphs) != "-" else ["not scored"]
     results += [f"peak {format_bytes(row.peak_bytes)}"] if row.peak_bytes is not None else []
     since = "-" if row.updated_at is None else f"{format_seconds(max(now - row.updated_at, 0))} ago"
+    whole_state = literal(row.phase) if row.phase.startswith(("unknown", "as of")) else state_text(row, glyphs)
     facts: list[tuple[str, str]] = [
         ("recipe", recipe),
         ("folder", literal(str(row.run.path))),
-        ("state", f"{state_text(row, glyphs)}, last event {since}, took {took(row, now)}, host {literal(row.host)}"),
+        ("state", f"{whole_state}, last event {since}, took {took(row, now)}, host {literal(row.host)}"),
         ("result", ", ".join(results)),
     ]
     if row.asked:

@@ -72,7 +72,7 @@ class RunView:
     trace: RunTrace
     now: float
     liveness: str = "alive"
-    """alive, dead, or `unknown, on host X`."""
+    """alive, dead, or what `liveness` says of a run on another host."""
     plan: Plan | None = None
     rungs: tuple[RungStep, ...] = ()
     predictions: tuple[MemoryPredicted, ...] = ()

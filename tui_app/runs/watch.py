@@ -12,12 +12,15 @@ from dataclasses import replace
 
 from engine import control
 from engine import events as ev
+from engine.elsewhere import refuse_out_of_reach
 from engine.errors import RunDirError
-from engine.event_log import EventReader, glimpse
+from engine.event_log import BATCH_SECONDS, EventReader
 from engine.events import Stamped
+from engine.first_look import glimpse
+from engine.late_events import arrived_late
 from engine.liveness import liveness
 from engine.run_dir import RunDir
-from engine.run_state import RunState, fold
+from engine.run_state import RunState, fold_all
 from engine.run_trace import RunTrace
 from tui_app.glyphs import UNICODE, Glyphs
 from tui_app.runs.log import RunLog
@@ -42,6 +45,7 @@ class RunWatch:
         self.log = RunLog(run.log, self.state)
         self.wants_study = True
         self._reader = EventReader(run.events)
+        self._share = 0.0  # of the bytes that lay there at the last look
         self._whole_state, self._whole_trace = self.state, self.trace
         self._predictions: dict[str, ev.MemoryPredicted] = {}
         self._sent: dict[str, SentCommand] = {}
@@ -56,9 +60,8 @@ class RunWatch:
         state, trace = RunState(run=self.run.reference), RunTrace()
         seen = glimpse(self.run.events)
         for stamped in seen:
-            state = fold(state, stamped)
             trace.add(stamped)
-        self.state, self.trace = state, trace
+        self.state, self.trace = fold_all(seen, state), trace
         self.log.tell(seen)
         self._look_whether_alive()
 
@@ -66,11 +69,16 @@ class RunWatch:
         """Read for about so long; whether anything changed. Call it again at once while `loading` is not None."""
         was_alive, was_loading = self.alive, self.loading
         self._look_whether_alive()  # first: what a dead process wrote is then read below
-        fresh, share = self._reader.drain(budget_seconds)
+        fresh, self._share = self._reader.drain(budget_seconds)
+        newest = self._whole_state.updated_at
+        if newest is not None and arrived_late(fresh, newest):
+            self._begin_anew()
+            return True
+        self._whole_state = fold_all(fresh, self._whole_state)
         for stamped in fresh:
             self._take(stamped)
         if self.loading is not None:
-            self.loading = share if share < 1 else None
+            self.loading = self._share if self._share < 1 else None
             if self.loading is None:  # the whole history takes the place of the glimpse
                 self.state, self.trace = self._whole_state, self._whole_trace
                 self.log.tell(self.trace.recent_steps)
@@ -80,9 +88,17 @@ class RunWatch:
             self.log.add(fresh)
         return bool(fresh) or self.alive != was_alive or self.loading != was_loading
 
+    def _begin_anew(self) -> None:
+        """Read the whole history again: what is shown stays until then."""
+        self._reader = EventReader(self.run.events)
+        self._whole_state, self._whole_trace = RunState(run=self.run.reference), RunTrace()
+        self._share, self.loading = 0.0, 0.0
+
     def read_all(self) -> None:
-        """Everything that is there now."""
-        self.gather(float("inf"))
+        """Everything that is there now, a bounded number of events at a time."""
+        self.gather(BATCH_SECONDS)
+        while self.loading is not None or self._share < 1:
+            self.gather(BATCH_SECONDS)
 
     def study(self) -> None:
         """Read plan and recipe and look down the ladder. Slow the first time (it imports pydantic); for a thread."""
@@ -124,6 +140,7 @@ class RunWatch:
         """
         if self.is_readonly:
             raise RunDirError(f"This view is read-only: {command} is not sent.", remedy="Attach without --readonly.")
+        refuse_out_of_reach(self.run, command)
         if liveness(self.run) == "dead":
             raise RunDirError(
                 f"Run {self.run.name} is not running, so it cannot {command}.",
@@ -167,8 +184,9 @@ class RunWatch:
     def _take(self, stamped: Stamped) -> None:
         event = stamped.event
         self.num_events += 1
-        self._whole_state = fold(self._whole_state, stamped)
         self._whole_trace.add(stamped)
+        if isinstance(event, ev.StepLogged):
+            return
         if isinstance(event, ev.MemoryPredicted):
             self._predictions[event.plan_file] = event
         if isinstance(event, NEXT_PLAN_EVENTS):

@@ -140,7 +140,7 @@ class ComparePage(Page[None]):
     def _curve(self, side: Side) -> Curve:
         """The run's curve; the one drawn last, with all that was worked out for it, while nothing was added."""
         trace, known = side.trace, self._curves.get(side.run.path)
-        size = (len(trace), len(trace.evals), trace.num_repeated_steps)
+        size = (len(trace), len(trace.evals), trace.num_rewrites)
         if known is None or known[0] != size:
             curve = Curve(side.name, list(trace.steps), list(trace.losses), list(trace.evals), list(trace.num_tokens))
             known = self._curves[side.run.path] = (size, curve)

@@ -52,8 +52,9 @@ class RunList(LineView, can_focus=True):
         """Show these rows."""
         before = self.pointed_row if keep_run and (self.pointed or self.top) else None
         self.rows = rows
-        places = {row.run.path: place for place, row in enumerate(rows)}
-        place = places.get(before.run.path, self.pointed) if before else 0 if not keep_run else self.pointed
+        place = self.pointed if keep_run else 0
+        if before:
+            place = {row.run.path: at for at, row in enumerate(rows)}.get(before.run.path, place)
         self._go(place)
 
     def move(self, by: int) -> None:

@@ -16,8 +16,9 @@ from engine.run_dir import RunDir
 from engine.run_state import fold_all
 from tests.tui_app.live_runs import RECORDED
 from tests.tui_app.written_runs import HOSTILE, SAMPLE, started, written
+from tui_app.drawing import plain_text
 from tui_app.runs.history import SORTS, History, RunRow, matches, row_of, summary_of
-from tui_app.runs.history_table import columns_for, header_line, row_line
+from tui_app.runs.history_table import columns_for, detail_lines, header_line, row_line
 
 ORDERS = ("newest", "loss", "score", "memory")
 NOW = 1_800_000_000.0
@@ -117,6 +118,13 @@ def test_every_order_puts_runs_without_the_value_last() -> None:
     known = RunRow(run=RunDir(Path("/r/a")), phase="finished", loss=1.0, tuned=0.5, peak_bytes=1, updated_at=5.0)
     unknown = RunRow(run=RunDir(Path("/r/b")), phase="finished")
     assert all(min([unknown, known], key=SORTS[order]) is known for order in ORDERS)
+
+
+@pytest.mark.parametrize(("phase", "short"), [("10:12:30, 5 s ago", "as of 10:12"), ("an unknown time", "as of ?")])
+def test_a_copy_of_a_run_tells_which_moment_it_shows(phase: str, short: str) -> None:
+    copied = RunRow(run=RunDir(Path("/r/demo-1")), phase=f"as of {phase}, on host gpu-box", host="gpu-box")
+    assert f"  {short:<12}  " in plain_text([row_line(copied, 100, 0.0, pointed=False, marked=False)])
+    assert copied.phase in plain_text(detail_lines(copied, 200, 0.0, is_long=True))
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 140, 200])
