@@ -10,13 +10,13 @@ import fcntl
 import json
 import os
 import socket
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from engine import elsewhere
 from engine.errors import RunDirError
-from engine.run_dir import RunDir, read_json, write_atomic
+from engine.run_dir import RunDir, write_atomic
 
 HEARTBEAT_SECONDS = 2.0
 
@@ -39,14 +39,15 @@ class ProcessIdentity:
         """The process that a file names, None where there is no file. Raises RunDirError for a broken one."""
         if not path.exists():
             return None
-        raw: dict[str, Any] = read_json(path)
         try:
+            raw: dict[str, Any] = json.loads(path.read_bytes())
             return ProcessIdentity(str(raw["host"]), str(raw["boot_id"]), int(raw["pid"]), int(raw["start_time"]))
-        except (KeyError, TypeError, ValueError, OverflowError) as fault:
+        except (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as fault:
             raise RunDirError(
                 f"{path} names no process: {fault}.",
                 means="Whether the run is still in someone's charge cannot be told.",
-                remedy="If none of its processes runs any more, delete that file and try again.",
+                remedy="Of a copy that is still on its way, wait for the rest. Here: if no process of the run lives "
+                "any more, delete that file and try again.",
             ) from fault
 
     def write(self, path: Path) -> None:
@@ -77,8 +78,10 @@ def _start_time(pid: int) -> int | None:
 
 
 def announce(run: RunDir) -> None:
-    """Write down that this process is the run's supervisor."""
-    ProcessIdentity.of(os.getpid()).write(run.supervisor)
+    """Write down that this process is the run's supervisor, and which folder it writes to."""
+    identity = ProcessIdentity.of(os.getpid())
+    place = {"folder": str(run.path), "folder_inode": run.path.stat().st_ino}
+    write_atomic(run.supervisor, json.dumps(asdict(identity) | place))
     beat(run)
 
 
@@ -91,18 +94,29 @@ def supervisor_of(run: RunDir) -> ProcessIdentity | None:
     return ProcessIdentity.read(run.supervisor)
 
 
-def liveness(run: RunDir) -> str:
-    """`alive`, `dead`, or `unknown, on host X` for a supervisor that cannot be looked at from here."""
+def liveness(run: RunDir, *, patience: float = 0.0) -> str:
+    """Whether somebody is in charge of the run, as a word or a few.
+
+    `alive` or `dead`; of a supervisor on another host, where the folder is shared with it, also `unknown, on host X`
+    with since when it is silent; of a copy of a run's folder, `as of` the moment it shows, `on host X`. `patience`:
+    for how many seconds to watch for a sign of life where no clock can be compared.
+    """
     identity = supervisor_of(run)
     if identity is None:
         return "dead"
-    if identity.is_here():
-        return "alive" if identity.is_alive() else "dead"
-    if identity.host == socket.gethostname():
-        return "dead"  # the machine was restarted since
-    if run.heartbeat.exists() and abs(time.time() - run.heartbeat.stat().st_mtime) < 3 * HEARTBEAT_SECONDS:
-        return "alive"
-    return f"unknown, on host {identity.host}"
+    if identity.is_here() and not identity.is_alive():
+        return "dead"
+    place = elsewhere.place_of(run)
+    if not place.is_copy:
+        if identity.is_here():
+            return "alive"
+        if identity.host == socket.gethostname():
+            return "dead"  # the machine was restarted since
+        if elsewhere.is_beating(run, 3 * HEARTBEAT_SECONDS, patience):
+            return "alive"
+    if elsewhere.has_ended(run):
+        return "dead"
+    return elsewhere.told(run, identity.host, is_copy=place.is_copy)
 
 
 def take_lock(run: RunDir) -> int | None:

@@ -7,6 +7,7 @@ import time
 
 from engine import control
 from engine.control import Command
+from engine.elsewhere import refuse_out_of_reach
 from engine.errors import RunDirError
 from engine.events import CommandAcknowledged
 from engine.liveness import liveness
@@ -27,8 +28,8 @@ def steer(options: argparse.Namespace) -> int:
             f"Run {run.name} is not running, so it cannot {options.command}.",
             remedy=f"See how it stands: finetui status {run.reference}",
         )
-    follower = Follower.of(run)
-    follower.catch_up()
+    refuse_out_of_reach(run, options.command)
+    follower = Follower.at_end(run)
     if follower.state.is_over:  # resumed this moment: its supervisor has not told of itself yet
         follower.state = RunState(run=run.reference)
     name = options.command

@@ -8,15 +8,22 @@ import json
 from typing import TYPE_CHECKING
 
 from engine.errors import RecipeError, RunDirError
+from engine.event_log import EventReader
+from engine.first_look import LONG_HISTORY_BYTES, glimpse, num_event_bytes
 from engine.liveness import liveness
 from engine.run_dir import RunDir, list_runs
-from engine.run_state import RunState
+from engine.run_state import RunState, fold_all
+from engine.units import format_bytes
 from tui_app.plain import ago, printable, standing, status_lines
-from tui_app.runs.following import Follower, watch
+from tui_app.runs.following import watch
+from tui_app.runs.history import row_of
 
 if TYPE_CHECKING:
     from engine.findings import Finding
     from tui_app.looks import Looks
+
+PATIENCE_SECONDS = 2.5
+"""A heartbeat is due every two seconds; watched for where no clocks can be compared."""
 
 
 def chosen_run(options: argparse.Namespace) -> RunDir:
@@ -29,29 +36,20 @@ def chosen_run(options: argparse.Namespace) -> RunDir:
     return runs[-1]
 
 
-def state_of(run: RunDir) -> RunState:
-    follower = Follower.of(run)
-    follower.catch_up()
-    return follower.state
-
-
 def runs(options: argparse.Namespace) -> int:
     if options.screen:
         looks = screen_for(options)
         from tui_app.screens.runs import run_history
 
         return run_history(looks, is_readonly=options.readonly)
-    found = [(run, state_of(run)) for run in list_runs()]
-    for run, state in found:
-        try:
-            phase = standing(state, liveness(run))
-        except RunDirError:
-            phase = "damaged"
+    found = list_runs()
+    for run in found:
+        row = row_of(run)
         if options.json:
-            print(json.dumps({"run": run.name, "phase": phase, "step": state.step, "path": str(run.path)}))
+            print(json.dumps({"run": run.name, "phase": row.phase, "step": row.step, "path": str(run.path)}))
             continue
-        steps = f"{state.step}/{state.max_steps}" if state.max_steps else "-"
-        print(printable(f"{run.name:<28} {phase:<12} {steps:>11}  {ago(state.updated_at):<16} {state.recipe}"))
+        steps = f"{row.step}/{row.max_steps}" if row.max_steps else "-"
+        print(printable(f"{run.name:<28} {row.phase:<12} {steps:>11}  {ago(row.updated_at):<16} {row.recipe}"))
     if not found and not options.json:
         print("No runs yet. Start one: finetui replay demo-cpu")
     return 0
@@ -59,26 +57,36 @@ def runs(options: argparse.Namespace) -> int:
 
 def status(options: argparse.Namespace) -> int:
     run = chosen_run(options)
-    alive = liveness(run)  # looked at first: what a dead process wrote is then read below
-    state, found = studied(run)
+    alive = liveness(run, patience=PATIENCE_SECONDS)  # looked at first: what a dead process wrote is then read below
+    num_bytes = num_event_bytes(run.events)
+    is_partial = num_bytes > LONG_HISTORY_BYTES
+    state, found = studied(run, is_partial=is_partial)
     if options.json:
         told = [dataclasses.asdict(each) for each in found]
         values = dataclasses.asdict(state) | {"phase": standing(state, alive), "liveness": alive, "path": str(run.path)}
-        print(json.dumps(values | {"findings": told}))
+        print(json.dumps(values | {"findings": told, "is_partial": is_partial}))
         return 0
     print("\n".join(status_lines(state, alive, str(run.path), found)))
+    if is_partial:
+        print(f"  read        both ends and some of the middle of {format_bytes(num_bytes)} of events; all of them:")
+        print(f"              finetui report {run.reference}")
     return 0
 
 
-def studied(run: RunDir) -> tuple[RunState, list[Finding]]:
-    """How a run stands, and what stands out in its record."""
+def studied(run: RunDir, *, is_partial: bool) -> tuple[RunState, list[Finding]]:
+    """How a run stands, and what stands out in its record.
+
+    `is_partial`: from a first look at a long history; sums over steps are then those of the events looked at.
+    """
     from engine.findings import findings
     from engine.run_trace import RunTrace
 
-    follower, trace = Follower.of(run), RunTrace()
-    for stamped, _ in follower.catch_up():
-        trace.add(stamped)
-    return follower.state, findings(follower.state, trace)
+    state, trace = RunState(run=run.reference), RunTrace()
+    for batch in [glimpse(run.events)] if is_partial else EventReader(run.events).batches():
+        state = fold_all(batch, state)
+        for stamped in batch:
+            trace.add(stamped)
+    return state, findings(state, trace)
 
 
 def attach(options: argparse.Namespace) -> int:

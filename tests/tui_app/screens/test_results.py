@@ -9,7 +9,9 @@ from pathlib import Path
 from textual.pilot import Pilot
 
 from engine import events as ev
+from engine.event_log import read_events
 from engine.run_dir import RunDir
+from engine.run_state import fold_all
 from tests.tui_app.live_driving import drive
 from tests.tui_app.live_runs import append, recorded_run, running_run
 from tests.tui_app.on_screen import shown, until
@@ -169,9 +171,7 @@ def test_no_more_rows_are_offered_than_were_scored() -> None:
 
 
 def ev_state(run: RunDir):  # type: ignore[no-untyped-def]
-    from tui_app.commands.watching import state_of
-
-    return state_of(run)
+    return fold_all(read_events(run.events))
 
 
 def test_of_a_group_one_is_marked_and_what_is_needed_is_marked_along() -> None:
