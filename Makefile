@@ -37,8 +37,9 @@ demo: $(INSTALLED)  ## fine-tune SmolLM2-135M on the bundled task, on this CPU
 wizard: $(INSTALLED)  ## start finetui as a user does, with no arguments
 	@$(BIN)/finetui
 
+# Three processes on two cores: while the test of one waits for what it started, the others compute.
 test: $(INSTALLED_DEV) check  ## run the checks, then every test
-	@$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 check: $(INSTALLED_DEV)  ## formatting, lint, types and the layering rule
 	@$(BIN)/ruff format --check --quiet . || { echo "Run: $(BIN)/ruff format ."; exit 1; }

@@ -68,8 +68,9 @@ def _take_own_cores() -> None:
     """
     number = os.environ.get("PYTEST_XDIST_WORKER", "gw").removeprefix("gw")
     cores = sorted(os.sched_getaffinity(0))
-    if number and (share := cores[int(number) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]):
-        os.sched_setaffinity(0, share)
+    if number:
+        share = cores[int(number) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]
+        os.sched_setaffinity(0, share or [cores[int(number) % len(cores)]])
 
 
 _shut_out_the_machine()
