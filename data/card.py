@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import DataError
+from data.file_modes import fresh, placed
 from data.findings import Finding
 from data.sources import SourceFile
 from data.understanding.detection import Detection
@@ -126,8 +127,9 @@ def _write_whole(path: Path, content: bytes) -> None:
     """Under a temporary name first, so that no moment shows half a file."""
     temporary = path.with_name(f".{path.name}.part")
     try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        with fresh(temporary).open("xb") as file:
+            file.write(content)
+        placed(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -143,6 +143,7 @@ def open_source(dataset: str, settings: SourceSettings) -> list[Part]:
         _refuse(settings, "a local folder", "revision", "generator_rows")
         return _from_folder(path, dataset, settings)
     if os.path.exists(path):  # noqa: PTH110 - as above
+        _refuse_endless(path, dataset)
         return _from_file(path, dataset, settings)
     if _may_be_on_hub(dataset, path):
         return _from_hub(dataset, settings)
@@ -158,6 +159,17 @@ def _refuse(settings: SourceSettings, kind: str, *keys: str) -> None:
                 means=f"It means nothing for {kind} and would have no effect.",
                 remedy=f"Leave data.{key} out, or name another dataset.",
             )
+
+
+def _refuse_endless(path: Path, dataset: str) -> None:
+    """Raises DataError for a pipe, a device or a file of the kernel: to open one may wait for ever, or never end."""
+    real = os.path.realpath(path)
+    if not os.path.isfile(real) or real.startswith(("/proc/", "/sys/")):  # noqa: PTH113 - as above
+        raise DataError(
+            f"{dataset} is no ordinary file.",
+            means="Rows are read more than once, and from their beginning, which a pipe or a device does not offer.",
+            remedy="Write the rows to a file, or pipe them in and name the dataset '-'.",
+        )
 
 
 def _part(blob: Blob) -> Part:
@@ -208,7 +220,17 @@ def _from_folder(folder: Path, dataset: str, settings: SourceSettings) -> list[P
     shown = dataset.rstrip("/") or dataset
     names = saved_datasets.without_leftovers(folder, _files_below(folder))
     files = [(name, file_blob(folder / name, f"{shown}/{name}")) for name in names]
+    for name, blob in files:
+        if (target := _outside(folder, name)) is not None:
+            blob.say(f"it is a link out of the folder, to {target}")
     return _chosen(files, f"The folder {dataset}", settings)
+
+
+def _outside(folder: Path, name: str) -> str | None:
+    """Where a link leads that leaves the folder: whoever hands out rows may link a private file of their reader's."""
+    home, real = os.path.realpath(folder), os.path.realpath(folder / name)
+    is_blob = Path(home).parent.name == "snapshots" and Path(real).parent.name == "blobs"
+    return None if is_blob or real.startswith(home + os.sep) else real
 
 
 def _chosen(files: list[tuple[str, Blob]], where: str, settings: SourceSettings) -> list[Part]:
@@ -256,7 +278,8 @@ def _missing(dataset: str, path: Path) -> DataError:
     elif not os.path.isdir(folder):  # noqa: PTH112 - as above
         means = f"The folder {folder} does not exist either."
     else:
-        names = sorted(entry.name for entry in folder.iterdir())
+        is_hidden = path.name.startswith(".")  # else such a file is not meant: a download or a result cut off
+        names = sorted(entry.name for entry in folder.iterdir() if is_hidden or not entry.name.startswith("."))
         near = nearest(path.name, names)
         shown = f"close to it: {listed(near)}" if near else f"it holds {listed(names, 6)}" if names else "it is empty"
         means = f"In the folder {folder}, {shown}."

@@ -7,12 +7,12 @@ here by number (0, 1, … in file order) and by what `SeededIndex` keeps of them
 
 from __future__ import annotations
 
-import re
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.bounded_pattern import BoundedPattern
 from data.conversation import Example, PlainText
 from data.errors import DataError
 from data.many_rows.key_index import RowNumbers
@@ -85,8 +85,8 @@ def answer_key_of(pattern: str | None) -> AnswerKey:
     if pattern is None:
         return lambda example: example.answer
     try:
-        compiled = re.compile(pattern, re.MULTILINE)
-    except re.error as error:
+        compiled = BoundedPattern(pattern, "evaluation.answer_pattern")
+    except ValueError as error:
         raise DataError(
             f"evaluation.answer_pattern is no regular expression: {error}.",
             means="Answers cannot be told apart by it.",

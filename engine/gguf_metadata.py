@@ -19,6 +19,11 @@ MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 MAX_ARRAY = 4096
 """Arrays with more elements (tokens, merges, scores) are passed over."""
+MAX_VALUES, MAX_TENSORS, MAX_ELEMENTS = 10_000, 500_000, 2**22
+"""Of metadata, of tensors, and of texts in one array. Real files have 50, 50,000 and 600,000 of them; a file with
+holes can claim any number without taking room on the disk."""
+MAX_DIMENSIONS, MAX_TEXT_BYTES = 4, 64 * 1024**2
+"""Four are GGML_MAX_DIMS of ggml.h. The longest texts are chat templates."""
 _NUMBERS: Mapping[int, str] = MappingProxyType(
     {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 )
@@ -112,13 +117,14 @@ class _Cursor:
 
     def text(self) -> str:
         length = self.number("Q")
-        if length > len(self.data) - self.at:
-            raise ValueError("a text in its header is longer than the file")
+        if length > min(len(self.data) - self.at, MAX_TEXT_BYTES):
+            raise ValueError("a text in its header is longer than the file, or than any text there is")
         start, self.at = self.at, self.at + length
         return self.data[start : self.at].decode("utf-8", errors="replace")
 
     def skip_texts(self, count: int) -> None:
         """Pass over `count` texts as fast as Python can: half a million merges in 0.15 s."""
+        _bounded(count, MAX_ELEMENTS, "texts in an array")
         read, data, at = struct.Struct("<Q").unpack_from, self.data, self.at
         for _ in range(count):
             at += 8 + read(data, at)[0]
@@ -153,6 +159,8 @@ class _Cursor:
         version, num_tensors, num_values = self.number("I"), self.number("Q"), self.number("Q")
         if version not in VERSIONS:
             raise ValueError(f"it is of GGUF version {version}; versions 2 and 3 of little-endian machines are read")
+        _bounded(num_values, MAX_VALUES, "values")
+        _bounded(num_tensors, MAX_TENSORS, "tensors")
         values = {self.text(): self.value() for _ in range(num_values)}
         tensors = [self.tensor() for _ in range(num_tensors)]
         alignment = values.get("general.alignment", 32)
@@ -167,11 +175,17 @@ class _Cursor:
     def tensor(self) -> tuple[TensorInfo, int]:
         """A tensor and where it ends, in bytes from the start of the tensors."""
         name, num_dimensions = self.text(), self.number("I")
+        _bounded(num_dimensions, MAX_DIMENSIONS, "dimensions of a tensor")
         shape = tuple(self.number("Q") for _ in range(num_dimensions))
         number, offset = self.number("I"), self.number("Q")
         kind = TENSOR_TYPES.get(number, TensorType(f"type {number}", 1, 0))
         info = TensorInfo(name, shape, kind.name)
         return info, offset + info.num_elements // kind.block_elements * kind.block_bytes
+
+
+def _bounded(count: int, most: int, what: str) -> None:
+    if count > most:
+        raise ValueError(f"it claims {count:,} {what}; at most {most:,} are believed")
 
 
 def _code(kind: int) -> str:

@@ -7,6 +7,8 @@ hub's cache) is engine/model_source.py.
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,11 @@ TOKENIZER_FILES: tuple[tuple[str, ...], ...] = (
 )
 WEIGHT_INDEX = "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+MAX_JSON_BYTES = 64 * 1024**2
+"""Of a configuration or of an index of weights; the index of a model of a million tensors has this size."""
+MAX_HEADER_BYTES = 100_000_000
+"""Of a safetensors file, as in the library."""
+_FILE_NAME = re.compile(r"[^/\\\x00-\x1f\x7f]{1,200}\.safetensors")
 _LFS_POINTER = b"version https://git-lfs"
 
 
@@ -91,7 +98,7 @@ def _weight_faults(folder: Path) -> Iterator[FolderFault]:
     index = folder / WEIGHT_INDEX
     if index.is_file():
         try:
-            shards = sorted(set(_read_object(index)["weight_map"].values()))
+            shards = sorted({_plain_name(name) for name in _read_object(index)["weight_map"].values()})
         except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             yield _broken(index, f"does not list the weight files: {error!r}")
             return
@@ -125,6 +132,18 @@ def _no_safetensors(folder: Path) -> FolderFault:
     return _missing(folder, "model.safetensors", f"Neither it nor {WEIGHT_INDEX} is there: no weights.")
 
 
+def own_files(folder: Path) -> list[Path]:
+    """The files that lie in a model folder, sorted; none to which a link leads out of it.
+
+    Whoever hands out a folder could link a private file of its reader's into it, and an export would publish that.
+    A snapshot of the hub's cache consists of links to the blobs beside it: those are its own.
+    """
+    homes = [folder.resolve()]
+    if homes[0].parent.name == "snapshots":
+        homes.append(homes[0].parent.parent / "blobs")
+    return [path for path in sorted(folder.iterdir()) if path.is_file() and path.resolve().parent in homes]
+
+
 def safetensors_problem(path: Path) -> str | None:
     """What is wrong with a safetensors file, judged by its header and its size; None when they agree."""
     try:
@@ -136,17 +155,38 @@ def safetensors_problem(path: Path) -> str | None:
             length = int.from_bytes(start, "little")
             if len(start) < 8 or length > size - 8:
                 return f"is cut short or no safetensors file: {size} bytes cannot hold its header"
+            if length > MAX_HEADER_BYTES:
+                return f"claims a header of {length} bytes, which no list of tensors has"
             file.seek(8)
             header = json.loads(file.read(length))
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        places = [entry["data_offsets"] for name, entry in header.items() if name != "__metadata__"]
+        if any(not 0 <= start <= end for start, end in places):
+            return "is damaged: a tensor ends before it begins"
+        ends = [end for _, end in places]
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         return f"has no readable header ({type(error).__name__})"
     wanted = 8 + length + max(ends, default=0)
     return None if size == wanted else f"is damaged: its header promises {wanted} bytes, the file has {size}"
 
 
+def _plain_name(name: object) -> str:
+    """The name of a weight file as an index gives it. Raises ValueError for one that leads out of its folder."""
+    if not isinstance(name, str) or not _FILE_NAME.fullmatch(name):
+        raise ValueError(f"{str(name)[:80]!r} is no name of a file in this folder")
+    return name
+
+
 def _read_object(path: Path) -> dict[str, Any]:
-    content = json.loads(path.read_text(encoding="utf-8"))
+    """A file's JSON object. Raises OSError, and ValueError for what is none, too deep or too large."""
+    with path.open("rb") as file:
+        # Reading up to the limit would set aside that much, which a process with a memory cap does not have.
+        if os.fstat(file.fileno()).st_size > MAX_JSON_BYTES:
+            raise ValueError(f"it has more than {MAX_JSON_BYTES // 1024**2} MiB")
+        text = file.read()
+    try:
+        content = json.loads(text.decode("utf-8"))
+    except RecursionError as fault:
+        raise ValueError("it is nested too deeply") from fault
     if not isinstance(content, dict):
         raise ValueError(f"it holds a {type(content).__name__}")
     return content

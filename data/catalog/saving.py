@@ -20,6 +20,7 @@ from typing import Any
 from data.catalog import Entry
 from data.errors import DataError
 from data.file_choice import ALL_SPLITS, HUB_SUFFIXES, choose, holds_rows
+from data.file_modes import fresh, placed
 from data.reading import hub
 from data.sources import SourceFile
 
@@ -153,8 +154,8 @@ def _copied(source: Path, folder: Path, name: str, *, force: bool) -> tuple[Sour
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
     try:
-        shutil.copyfile(source, part)
-        part.replace(target)
+        shutil.copyfile(source, fresh(part))
+        placed(part, target)
     finally:
         part.unlink(missing_ok=True)
     return wanted, False
@@ -167,8 +168,9 @@ def _hashed(path: Path, name: str) -> SourceFile:
 
 def _write_whole(path: Path, text: str) -> None:
     part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    with fresh(part).open("x", encoding="utf-8") as file:
+        file.write(text)
+    placed(part, path)
 
 
 def _toml(value: Any) -> str:

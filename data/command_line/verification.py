@@ -5,12 +5,12 @@ Works on datasets and on files of a model's answers alike; one row is held at a 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from data.bounded_pattern import BoundedPattern
 from data.command_line.grammar import Grammar, GrammarError
 from data.command_line.parsing import parse
 from data.errors import DataError
@@ -42,8 +42,8 @@ def checked(grammar: Grammar, rows: Iterable[SourceRow], field: str, pattern: st
     Raises DataError when the pattern is no regular expression.
     """
     try:
-        compiled = None if pattern is None else re.compile(pattern, re.MULTILINE)
-    except re.error as error:
+        compiled = None if pattern is None else BoundedPattern(pattern, "--pattern")
+    except ValueError as error:
         raise DataError(
             f"--pattern is no regular expression: {error}.",
             means="The command cannot be found in the texts.",
@@ -83,7 +83,7 @@ def fault_of(grammar: Grammar, command: str) -> str | None:
     return None
 
 
-def _command_in(row: SourceRow, field: str, pattern: re.Pattern[str] | None) -> tuple[str | None, str | None]:
+def _command_in(row: SourceRow, field: str, pattern: BoundedPattern | None) -> tuple[str | None, str | None]:
     if row.value is None:
         return None, row.problem or "cannot be read"
     value: Any = row.value
@@ -99,4 +99,4 @@ def _command_in(row: SourceRow, field: str, pattern: re.Pattern[str] | None) -> 
     found = pattern.search(value)
     if found is None:
         return None, "the pattern finds no command in it"
-    return (found[1] if found.re.groups else found[0]) or "", None
+    return (found[1] if pattern.groups else found[0]) or "", None

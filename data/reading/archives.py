@@ -11,13 +11,13 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, TypeVar, cast
 
 from data.errors import DataError
 from data.file_choice import row_suffix
 from data.reading.blobs import Blob, head_of, seekable
-from data.reading.compression import CutShort, Unpacked, compression_of, unpacked
+from data.reading.compression import SWELLS, CutShort, Unpacked, compression_of, swells, unpacked
 
 _Entry = TypeVar("_Entry")
 MOST_MEMBERS = 100_000
@@ -63,6 +63,8 @@ def _zip_members(blob: Blob) -> list[Blob]:
         raise _hopeless(blob, f"is a damaged zip archive ({error})", "Download or write it again.") from error
     if any(entry.flag_bits & 1 for entry in found):
         raise _hopeless(blob, "is an encrypted zip archive", "Unpack it with its password, and name the folder.")
+    if bomb := next((entry for entry in found if swells(entry.compress_size, entry.file_size)), None):
+        raise _hopeless(blob, f"holds {bomb.filename[:80]!r}, which {SWELLS}", "Unpack it, and name the folder.")
     return [_member(blob, entry.filename, _opener_in_zip(whole, entry)) for entry in _bounded(blob, found)]
 
 
@@ -94,7 +96,7 @@ def _read_from(member: BinaryIO) -> Callable[[int], bytes]:
 def _tar_members(blob: Blob) -> list[Blob]:
     try:
         with blob.open() as file, tarfile.open(fileobj=file, mode="r|") as archive:
-            found = [entry for entry in archive if entry.isfile()]
+            found = [entry for entry in _counted(blob, archive) if entry.isfile()]
     except _BROKEN_TAR as error:
         raise _hopeless(blob, f"is a damaged tar archive ({error})", "Download or write it again.") from error
     return [
@@ -142,6 +144,14 @@ def _read_all_of(member: BinaryIO, size: int) -> Callable[[int], bytes]:
 def _member(archive: Blob, name: str, opener: Callable[[], BinaryIO]) -> Blob:
     origin = archive if archive.origin is None else archive.origin
     return Blob(f"{archive.name}/{name}", row_suffix(name), None, opener, origin)
+
+
+def _counted(blob: Blob, archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The entries, folders and links among them; a small compressed file can hold entries without an end."""
+    for number, entry in enumerate(archive):
+        if number == MOST_MEMBERS:
+            raise _hopeless(blob, f"holds more than {MOST_MEMBERS:,} entries", "Unpack it, and name the folder.")
+        yield entry
 
 
 def _bounded(blob: Blob, entries: list[_Entry]) -> list[_Entry]:

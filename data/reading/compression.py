@@ -17,6 +17,11 @@ from typing import Any, BinaryIO, cast
 _PIECE_BYTES = 64 * 1024
 _ZSTANDARD_PIECE_BYTES = 16 * 1024
 
+BELIEVED_BYTES, MAX_RATIO = 1024**3, 500
+"""So much may come out of a file of any size, and more from one that is not 500 times as large unpacked: text shrinks
+to a fourth or a tenth, rows that are nearly the same to a hundredth."""
+SWELLS = f"unpacks to more than {BELIEVED_BYTES // 1024**3} GiB and {MAX_RATIO} times its own size"
+
 _MAGIC = {
     "gzip": re.compile(rb"\x1f\x8b\x08"),
     "Zstandard": re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"),
@@ -49,12 +54,17 @@ def unpacked(name: str, file: BinaryIO) -> BinaryIO:
     return io.BufferedReader(Unpacked(reads[name](file), file), _PIECE_BYTES)
 
 
+def swells(num_packed: int, num_unpacked: int) -> bool:
+    """Whether a compressed file is none of rows: it was made to fill a disk, or to take all day."""
+    return num_unpacked > BELIEVED_BYTES and num_unpacked > MAX_RATIO * max(num_packed, 1)
+
+
 class Unpacked(io.RawIOBase):
     """A stream over a reading function, which turns every way of being damaged into CutShort, again and again."""
 
     def __init__(self, read: Callable[[int], bytes], file: BinaryIO) -> None:
         self._read, self._file = read, file
-        self._cut = ""
+        self._cut, self._num_given = "", 0
 
     def readable(self) -> bool:
         return True
@@ -69,8 +79,16 @@ class Unpacked(io.RawIOBase):
                 raise  # the disk, not the content
             self._cut = str(error) or type(error).__name__
             raise CutShort(self._cut) from error
+        self._num_given += len(data)
+        if self._num_given > BELIEVED_BYTES and swells(self._file.tell(), self._num_given):
+            self._cut = f"it {SWELLS}"
+            raise CutShort(self._cut)
         buffer[: len(data)] = data
         return len(data)
+
+    def tell(self) -> int:
+        """How many bytes were given."""
+        return self._num_given
 
     def close(self) -> None:
         if not self.closed:

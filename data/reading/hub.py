@@ -10,6 +10,7 @@ from pathlib import Path
 
 from data.errors import DataError
 from data.file_choice import HUB_ENDINGS
+from data.file_modes import users_umask
 from data.reading import hub_streaming
 from data.reading.blobs import Blob, file_blob
 
@@ -62,15 +63,16 @@ def snapshot_of(repo: str, *, subset: str | None, revision: str | None, offline:
 
     name = glob.escape(subset) if subset else ""
     try:
-        folder = huggingface_hub.snapshot_download(
-            repo,
-            repo_type="dataset",
-            revision=revision,
-            cache_dir=cache_dir,
-            local_files_only=offline,
-            allow_patterns=[f"*{name}*{ending}" for ending in HUB_ENDINGS],
-            ignore_patterns=DESCRIPTIONS,
-        )
+        with users_umask():  # the hub's cache may belong to a group
+            folder = huggingface_hub.snapshot_download(
+                repo,
+                repo_type="dataset",
+                revision=revision,
+                cache_dir=cache_dir,
+                local_files_only=offline,
+                allow_patterns=[f"*{name}*{ending}" for ending in HUB_ENDINGS],
+                ignore_patterns=DESCRIPTIONS,
+            )
     except (errors.LocalEntryNotFoundError, httpx2.TransportError) as error:
         raise _out_of_reach(repo, revision, _entry(repo, cache_dir), _why(error, offline=offline)) from error
     except (errors.HFValidationError, errors.XetDownloadError, OSError) as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import DataError
+from data.file_modes import fresh, placed
 from data.sources import SourceFile
 from data.writing.open_file import WrittenFile, sha256_of, writing
 from data.writing.shards import MANIFEST
@@ -39,8 +40,9 @@ def write_manifest(manifest: Mapping[str, Any], folder: Path) -> Path:
     path = folder / MANIFEST
     temporary = path.with_name(f".{path.name}.part")
     with writing(path, lambda: "The rows are written; only the manifest is missing."):
-        temporary.write_text(json.dumps(manifest, ensure_ascii=False, indent=2) + "\n", "utf-8", "backslashreplace")
-        temporary.replace(path)
+        with fresh(temporary).open("x", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(json.dumps(manifest, ensure_ascii=False, indent=2) + "\n")
+        placed(temporary, path)
     return path
 
 
@@ -71,11 +73,11 @@ def write_zip(folder: Path, path: Path) -> Path:
     names = sorted(one.relative_to(folder).as_posix() for one in folder.rglob("*") if one.is_file())
     with writing(path, lambda: f"The folder {folder} is complete; only the zip is missing."):
         try:
-            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+            with zipfile.ZipFile(fresh(temporary), "x", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
                 for name in names:
                     if not name.startswith("."):
                         _add(archive, folder / name, f"{folder.name}/{name}")
-            temporary.replace(path)
+            placed(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
     return path

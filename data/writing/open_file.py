@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import DataError
+from data.file_modes import placed
 from data.writers import Columns, FileKind
 
 NUM_BUFFERED_BYTES = 1024 * 1024
@@ -63,10 +64,10 @@ class OpenFile:
         try:
             self._sink_context.close()
             self._buffered.close()
+            placed(self._temporary, self._path)
         except BaseException:
             self.abandon()
             raise
-        self._temporary.replace(self._path)
         return WrittenFile(self._path.name, self.num_rows, self._raw.num_bytes, self._raw.sha256.hexdigest())
 
     def abandon(self) -> None:
@@ -109,7 +110,7 @@ class _Hashing(io.RawIOBase):
 def _opened_alone(temporary: Path, path: Path) -> io.FileIO:
     """The temporary file, empty, and locked until it is closed: two writers would spoil each other's rows."""
     while True:
-        file = io.FileIO(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "w")
+        file = io.FileIO(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666), "w")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

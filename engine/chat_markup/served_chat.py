@@ -13,6 +13,7 @@ from typing import Any
 
 from data.conversation import Message
 from data.errors import DataError
+from engine.chat_markup.bounded_rendering import RefusedByTemplateError, rendered
 from engine.chat_markup.checking import checked_prompts
 from engine.chat_markup.deriving import Markup, Render, derive
 from engine.chat_markup.go_template import COMPLETION, compose
@@ -67,8 +68,6 @@ def served_chat(
 
 def rendering_of(tokenizer: Any, rendering: str) -> Render:
     """Messages -> the prompt's text, as training has it."""
-    from jinja2 import TemplateError
-
     from engine.training.rendering import plain_prompt
 
     def plain(messages: Sequence[Message]) -> str:
@@ -79,8 +78,8 @@ def rendering_of(tokenizer: Any, rendering: str) -> Render:
     def chat(messages: Sequence[Message]) -> str:
         turns = [{"role": message.role, "content": message.content} for message in messages]
         try:
-            return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
-        except (TemplateError, TypeError, ValueError) as fault:
+            return rendered(tokenizer, turns, prompt=True)
+        except RefusedByTemplateError as fault:
             raise DataError(str(fault)) from fault
 
     return plain if rendering == "plain" else chat

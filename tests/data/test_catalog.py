@@ -10,7 +10,6 @@ import gzip
 import hashlib
 import io
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,8 @@ from data.formats import all_formats
 from data.loading import Rows, Shape
 from data.sources import SourceSettings
 from engine.recipe import Recipe
+from tests.hub_cache import COMMIT, put
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 NUM_ROWS = 3
 NUMBERS = {"task_id", "raw_index", "index", "pubid", "helpfulness", "size", "text_token_length", "avg_line_length"}
 LISTS = {"test_list", "challenge_test_list", "tags", "licenses"}
@@ -87,17 +86,8 @@ def pattern(name: str) -> str:
 
 def cached(entry: Entry, cache: Path) -> Path:
     """The hub's cache after a download of the entry: refs, blobs by their hash, a snapshot of links."""
-    folder = cache / f"datasets--{entry.id.replace('/', '--')}"
     files = {name: content(entry, name, place * 100) for place, name in enumerate((*entry.files, *entry.other_files))}
-    for name, data in {"README.md": front_matter(entry), **files}.items():
-        blob = folder / "blobs" / hashlib.sha256(data).hexdigest()
-        blob.parent.mkdir(parents=True, exist_ok=True)
-        blob.write_bytes(data)
-        link = folder / "snapshots" / COMMIT / name
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(os.path.relpath(blob, link.parent))
-    (folder / "refs").mkdir()
-    (folder / "refs" / "main").write_text(COMMIT)
+    put(cache, "datasets", entry.id, {"README.md": front_matter(entry), **files})
     return cache
 
 

@@ -22,10 +22,10 @@ from data.checks.near_duplicates import similarity
 from data.checks.number_of_rows import advice
 from data.checks.personal_data import passes_luhn, personal_kinds
 from data.checks.refusals import _PHRASES
-from data.checks.secrets import secret_kinds
 from data.conversation import PlainText
 from data.loading import ReadRow
 from data.looking import Block, Limits, Setup
+from data.secret_forms import secret_kinds
 from data.splitting import collapsed
 
 LONG = "a1B2" * 20

@@ -26,20 +26,9 @@ from data.errors import DataError
 from data.preparation import DataRequest, prepare
 from data.reading.hub import _explained
 from data.sources import Part, SourceSettings, open_source
+from tests.hub_cache import COMMIT, parquet, put
 
-COMMIT = "4bb6404fdc6cacfda99d4ac4205087b89d32030c"
 REPO = "google-research-datasets/mbpp"
-
-
-def parquet(rows: list[dict[str, Any]]) -> bytes:
-    import io
-
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows), buffer)
-    return buffer.getvalue()
 
 
 def tasks(first: int, number: int) -> bytes:
@@ -49,7 +38,6 @@ def tasks(first: int, number: int) -> bytes:
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
     """A hub cache that holds one dataset: refs/main, a snapshot of links, blobs by their hash."""
-    entry = tmp_path / "hub" / "datasets--google-research-datasets--mbpp"
     files = {
         "README.md": b"# mbpp",
         "full/train-00000-of-00001.parquet": tasks(0, 37),
@@ -57,15 +45,7 @@ def cache(tmp_path: Path) -> Path:
         "full/prompt-00000-of-00001.parquet": tasks(200, 10),
         "sanitized/train-00000-of-00001.parquet": tasks(0, 12),
     }
-    for name, content in files.items():
-        blob = entry / "blobs" / hashlib.sha256(content).hexdigest()
-        blob.parent.mkdir(parents=True, exist_ok=True)
-        blob.write_bytes(content)
-        link = entry / "snapshots" / COMMIT / name
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(os.path.relpath(blob, link.parent))
-    (entry / "refs").mkdir()
-    (entry / "refs" / "main").write_text(COMMIT)
+    put(tmp_path / "hub", "datasets", REPO, files)
     return tmp_path / "hub"
 
 

@@ -81,6 +81,8 @@ def test_a_missing_file_is_answered_with_the_near_names_in_its_folder(write: Any
     assert "There is no file or folder" in error.happened
     assert "'rows_v2.jsonl'" in error.means
     assert "'other.csv'" not in error.means
+    write(".rows_v4.jsonl.part", "{}")  # a download or a result that was cut off: not what is meant
+    assert ".part" not in refusal(tmp_path / "rows_v4.jsonl").means
     assert "does not exist either" in refusal(tmp_path / "no" / "rows.jsonl").means
 
 
