@@ -8,16 +8,16 @@ the folder to `checkpoint-N/`; `newest` hands out only what is still exactly as 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from engine.errors import RunDirError
 from engine.file_hashes import sha256_of
+from engine.flushing import fsync_folder, fsync_tree
 from engine.run_dir import write_atomic
 
 STAGING = "staging"
@@ -75,15 +75,35 @@ def seal(staged: Path, folder: Path, step: int, key: dict[str, Any], progress: P
             means="A run resumed from it would differ from an uninterrupted one, so it is not kept.",
             remedy="Earlier checkpoints are intact: `finetui resume` continues from them.",
         )
-    files: dict[str, dict[str, Any]] = {}
-    for path in _files(staged):
-        fd = os.open(path, os.O_RDONLY)
-        os.fsync(fd)
-        os.close(fd)
-        files[path.relative_to(staged).as_posix()] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
-    manifest = {"step": step, "key": key, "progress": asdict(progress), "files": files}
-    write_atomic(staged / MANIFEST, json.dumps(manifest, indent=1))
-    final, replaced = folder / f"checkpoint-{step}", folder / STAGING / "replaced"
+    final = folder / f"checkpoint-{step}"
+    try:
+        manifest = {"step": step, "key": key, "progress": asdict(progress), "files": sealed_files(staged)}
+        write_atomic(staged / MANIFEST, json.dumps(manifest, indent=1))
+        _put(staged, final)
+        num_bytes = _size(final)
+    except OSError as fault:
+        raise RunDirError(
+            f"The checkpoint of step {step} cannot be kept: {fault.filename or folder}: {fault.strerror}.",
+            means="What was being written is left out; earlier checkpoints are intact.",
+            remedy="Look at that disk (`finetui doctor`) or move the run folder to another, then `finetui resume`.",
+        ) from fault
+    for path in folder.glob("checkpoint-*"):
+        if _step(path) > step:  # passed over when this attempt began; kept, it would outlive this one in `prune`
+            shutil.rmtree(path, ignore_errors=True)
+    return Checkpoint(final, step, num_bytes, key, progress)
+
+
+def sealed_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Size and hash of every file of a folder, all of it flushed to the disk before. Raises OSError."""
+    fsync_tree(folder)
+    return {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+        for path in _files(folder)
+    }
+
+
+def _put(staged: Path, final: Path) -> None:
+    folder, replaced = final.parent, final.parent / STAGING / "replaced"
     if final.exists():
         shutil.rmtree(replaced, ignore_errors=True)
         replaced.parent.mkdir(exist_ok=True)
@@ -91,10 +111,6 @@ def seal(staged: Path, folder: Path, step: int, key: dict[str, Any], progress: P
     staged.rename(final)
     fsync_folder(folder)
     shutil.rmtree(replaced, ignore_errors=True)
-    for path in folder.glob("checkpoint-*"):
-        if _step(path) > step:  # passed over when this attempt began; kept, it would outlive this one in `prune`
-            shutil.rmtree(path, ignore_errors=True)
-    return Checkpoint(final, step, _size(final), key, progress)
 
 
 def fault_of(path: Path, key: dict[str, Any] | None = None) -> str:
@@ -110,14 +126,24 @@ def fault_of(path: Path, key: dict[str, Any] | None = None) -> str:
         return OTHER_SHAPE
     if manifest.get("step") != _step(path):
         return f"it is step {manifest.get('step')} under another name"
-    for name, (num_bytes, sha256) in files.items():
-        part = path / name
-        if not part.is_file():
-            return f"{name} is missing"
-        if part.stat().st_size != num_bytes or sha256_of(part) != sha256:
-            return f"{name} is not as it was written"
+    if fault := changed_file(path, files):
+        return fault
     absent = [name for name in required if name not in files]
     return f"{absent[0]} is missing" if absent else ""
+
+
+def changed_file(folder: Path, files: Mapping[str, tuple[int, str]]) -> str:
+    """Which of these files is not as it was: name -> (bytes, SHA-256); "" where all are."""
+    for name, (num_bytes, sha256) in files.items():
+        part = folder / name
+        if not part.is_file():
+            return f"{name} is missing"
+        try:
+            if part.stat().st_size != num_bytes or sha256_of(part) != sha256:
+                return f"{name} is not as it was written"
+        except OSError as fault:  # a failing disk lists what it cannot read
+            return f"{name} cannot be read: {fault.strerror}"
+    return ""
 
 
 def equal(made_under: dict[str, Any], key: dict[str, Any]) -> bool:
@@ -160,6 +186,19 @@ def steps(folder: Path) -> list[int]:
     return [step for path in folder.glob("checkpoint-*") if (step := _step(path)) >= 0]
 
 
+def require_there(checkpoint: Path) -> None:
+    """Raises RunDirError where a checkpoint that was read is not there any more: then only a part may have been read.
+
+    transformers passes over files that it does not find: weights go on, but at step 1, or without the optimizer state.
+    """
+    if not (checkpoint / MANIFEST).is_file():
+        raise RunDirError(
+            f"The checkpoint {checkpoint} was moved or removed while it was read.",
+            means="Only a part of it may have been read, so nothing goes on from it.",
+            remedy="`finetui resume` goes on from the newest checkpoint that is whole.",
+        )
+
+
 def prune(folder: Path, keep: int) -> None:
     """Remove what was never finished and all but the newest `keep` checkpoints."""
     shutil.rmtree(folder / STAGING, ignore_errors=True)
@@ -178,12 +217,3 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in _files(folder))
-
-
-def fsync_folder(folder: Path) -> None:
-    """Have the disk keep which files a folder holds."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -36,6 +36,17 @@ def send(run: RunDir, command: str) -> Command:
     return sent
 
 
+def is_waiting(run: RunDir, command: str) -> bool:
+    """Whether such a command was sent and nobody has taken it yet."""
+    for path in run.control.glob("*.json"):
+        try:
+            if json.loads(path.read_bytes())["command"] == command:
+                return True
+        except (OSError, ValueError, KeyError, TypeError):  # taken at this moment, or no command
+            continue
+    return False
+
+
 def claim(run: RunDir, *, only: tuple[str, ...] = COMMANDS) -> list[Command]:
     """Take the waiting commands, oldest first; each is handed out once, to one process."""
     claimed = []

@@ -24,6 +24,8 @@ from typing import Any
 from engine.errors import RunDirError
 from engine.event_values import values_of
 from engine.events import EVENT_TYPES, Event, Stamped
+from engine.last_words import Room
+from engine.run_clock import RunClock
 
 VERSION = 1
 MAX_LINE_BYTES = 4096
@@ -72,6 +74,15 @@ def decode(line: bytes) -> Stamped | None:
         raise ValueError(f"event line lacks a field, or holds a wrong one: {fault}") from fault
 
 
+def without_secrets(event: Event) -> Event:
+    """The event with every secret left out of its texts: errors of libraries may hold what opens something."""
+    from engine.redaction import redacted_values  # patterns that only writers need, and no reader waits for
+
+    values = {each.name: getattr(event, each.name) for each in dataclasses.fields(event)}
+    changed = {name: clean for name, value in values.items() if (clean := redacted_values(value)) != value}
+    return dataclasses.replace(event, **changed) if changed else event
+
+
 def _plain(value: Any) -> Any:
     """JSON has no NaN and no infinity; a loss that diverged is written as {"nonfinite": "nan"}."""
     return {"nonfinite": str(value)} if isinstance(value, float) and not math.isfinite(value) else value
@@ -83,17 +94,29 @@ class EventWriter:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.writer = path.stem
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError as fault:
+            raise self._unwritable(fault.strerror or str(fault)) from fault
+        self._room = Room(self._fd)
+        self._is_at_last_words = False
         size = os.fstat(self._fd).st_size
         tail = os.pread(self._fd, MAX_LINE_BYTES * 2, max(0, size - MAX_LINE_BYTES * 2))
         self._torn = bool(tail) and not tail.endswith(b"\n")
         self._seq = max((stamped.seq for stamped in whole_lines(tail)), default=-1) + 1
+        self._clock = RunClock.of(path.parent)
 
     def write(self, event: Event) -> None:
-        """Append one event with one `os.write`. Raises RunDirError when the disk refuses it."""
-        line = encode(Stamped(time.time(), self.writer, self._seq, event))
+        """Append one event with one `os.write`. Raises RunDirError when the disk refuses it.
+
+        It refuses while there still is room for the few words that come after that.
+        """
+        line = encode(Stamped(self._clock.now(), self.writer, self._seq, without_secrets(event)))
         if self._torn:
             line = b"\n" + line
+        if not self._is_at_last_words and not self._room.keep(os.fstat(self._fd).st_size + len(line)):
+            self._is_at_last_words = True
+            raise self._unwritable(os.strerror(errno.ENOSPC))
         try:
             written = os.write(self._fd, line)
         except OSError as fault:

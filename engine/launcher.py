@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 import time
 from dataclasses import dataclass
 
@@ -15,8 +16,13 @@ from engine.environment import child_environment, worker_command
 from engine.errors import DiedError, RunDirError
 from engine.liveness import liveness, supervisor_of
 from engine.run_dir import RunDir
+from engine.run_format import refuse_newer
 
 START_SECONDS = 30.0
+HELD = 75
+"""Exit code of a supervisor that found the run held by another one; it has touched nothing."""
+RIVAL_SECONDS = 5.0
+"""Between taking the lock and telling of itself a supervisor takes a hundredth of a second, on a busy machine more."""
 
 
 @dataclass(slots=True)
@@ -37,25 +43,51 @@ def launch(run: RunDir, *, resumed: bool = False, take_over: bool = False) -> La
     Raises RunDirError when another one is in charge or the folder cannot be written, DiedError when it ends before it
     took charge.
     """
+    refuse_newer(run)
     state = liveness(run)
     if state != "dead" and not (take_over and state.startswith("unknown")):
         raise in_charge_already(run, state)
     process = _start(run, resumed=resumed)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
+        exit_code = process.poll()  # looked at first: what it wrote before it ended is then read below
         identity = supervisor_of(run)
         if identity is not None and identity.pid == process.pid:
             return Launched(process)
-        if process.poll() is not None:
+        if exit_code is not None:
             break
         time.sleep(0.02)
-    if (state := liveness(run)) != "dead":
-        raise in_charge_already(run, state)
+    if process.returncode == HELD and (rival := _rival(run)):
+        raise in_charge_already(run, rival)
+    if process.returncode == RunDirError.exit_code:
+        raise RunDirError(
+            f"The supervisor of run {run.name} could not write to {run.path}.",
+            means="The disk is full, out of names or failing, or the folder may not be written to. Nothing was begun.",
+            remedy=f"Free space there, then `finetui resume {run.typed}`; if it said more, that is in "
+            f"{run.log_file('supervisor')}.",
+        )
+    if process.poll() is None:
+        threading.Thread(target=process.wait, name=f"end of {run.name}", daemon=True).start()  # else it stays a zombie
+        raise DiedError(
+            f"The supervisor of run {run.name} has not taken charge within {START_SECONDS:.0f} s.",
+            means="The machine is very busy, or the disk hangs. It may still begin.",
+            remedy=f"See whether it did: finetui status {run.typed}. Its words are in {run.log_file('supervisor')}.",
+        )
     raise DiedError(
         f"The supervisor of run {run.name} did not take charge.",
         means="The run was not started.",
         remedy=f"Its last words are in {run.log_file('supervisor')}.",
     )
+
+
+def _rival(run: RunDir) -> str:
+    """How alive another supervisor is that was quicker to the lock; empty where none tells of itself."""
+    deadline = time.monotonic() + RIVAL_SECONDS
+    while (state := liveness(run)) == "dead":
+        if time.monotonic() > deadline:
+            return ""
+        time.sleep(0.02)
+    return state
 
 
 def _start(run: RunDir, *, resumed: bool) -> subprocess.Popen[bytes]:
@@ -89,7 +121,7 @@ def in_charge_already(run: RunDir, state: str) -> RunDirError:
     return RunDirError(
         f"Run {run.name} is already running: it already has a supervisor ({state}).",
         means="Two would spoil each other's checkpoints.",
-        remedy=f"Look at it with `finetui attach {run.reference}`, or end it with `finetui stop {run.reference}`.",
+        remedy=f"Look at it with `finetui attach {run.typed}`, or end it with `finetui stop {run.typed}`.",
     )
 
 

@@ -6,10 +6,12 @@ the run is doing; its events tell that.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import socket
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from engine.errors import RunDirError
 from engine.run_dir import RunDir, write_atomic
 
 HEARTBEAT_SECONDS = 2.0
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+"""What a filesystem without locks answers: NFS without its lock daemon, some of FUSE, Lustre without `-o flock`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +124,36 @@ def liveness(run: RunDir, *, patience: float = 0.0) -> str:
 
 
 def take_lock(run: RunDir) -> int | None:
-    """Hold the run for this process; None when another supervisor holds it.
+    """Hold the run for this process; None when another supervisor holds it. Raises RunDirError.
 
     A POSIX lock, freed when its process dies even if children live on. It only refuses a second
     supervisor; liveness never relies on it.
     """
-    fd = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fd = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as fault:
+        raise RunDirError(
+            f"{run.lock} cannot be opened: {fault.strerror}.",
+            means="Nobody can take charge of a run in a folder that cannot be written; nothing was changed.",
+            remedy="Make the folder writable or free space on its disk, and try again.",
+        ) from fault
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as fault:
         os.close(fd)
-        return None
+        return _hold_on_this_host(run) if fault.errno in NO_LOCKS else None
     return fd
+
+
+def _hold_on_this_host(run: RunDir) -> int | None:
+    """In the place of a lock, on a filesystem that has none: a name among the sockets of this host, freed likewise."""
+    if sys.platform != "linux":
+        return os.open(os.devnull, os.O_RDONLY)
+    place = run.path.stat()
+    holder = socket.socket(socket.AF_UNIX)
+    try:
+        holder.bind(f"\0finetui-{place.st_dev}-{place.st_ino}")
+    except OSError:
+        holder.close()
+        return None
+    return holder.detach()

@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine import checkpoints, control, requests, worker_start
-from engine.attempt_outcome import Outcome, outcome_of, silent_oom, with_team
+from engine.attempt_outcome import Outcome, outcome_of, silent_oom, stopped_request, with_team
 from engine.climbing import Climber
 from engine.device_samples import DeviceSampler
-from engine.environment import child_environment, device_environment, worker_command
+from engine.environment import child_environment, environment_of, worker_command
 from engine.errors import FinetuiError, RunDirError, StoppedError
 from engine.event_log import EventWriter
 from engine.events import (
@@ -40,21 +40,25 @@ from engine.events import (
     StageStarted,
     WarningRaised,
 )
+from engine.footing import Footing
 from engine.hardware import Hardware
 from engine.kernel_kills import Witness, volunteer
-from engine.launcher import kill_group
+from engine.launcher import HELD, kill_group
 from engine.liveness import HEARTBEAT_SECONDS, ProcessIdentity, announce, beat, take_lock
 from engine.memory_refusals import exhausted, out_of_ram
+from engine.notification import told_end
 from engine.plan import Plan
 from engine.ranks.beats import writer_of
 from engine.ranks.hosts import call_others, forget_calls
 from engine.ranks.launching import Meeting, attempt_command, rank_environment
-from engine.ranks.team import Team, team_of
+from engine.ranks.team import Team, end, ending, team_of
 from engine.ranks.watching import still_there, tell
 from engine.recipe import Recipe
 from engine.recipe_sections import DistributedSection
+from engine.redaction import redact_file
 from engine.run_dir import RunDir, read_json, write_atomic
-from engine.worker_edge import at_run_edge, failure
+from engine.salvage import drop_damaged_result
+from engine.worker_edge import at_run_edge, failure, started
 
 Child = subprocess.Popen[bytes]
 POLL_SECONDS = 0.1
@@ -78,6 +82,10 @@ class Supervisor:
     testimony: str = ""
     """What shows that the kernel killed the last worker for its memory; empty for nothing."""
     _last_beat: float = 0.0
+    footing: Footing = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.footing = Footing.of(self.run)
 
     def supervise(self) -> int:
         """Run every stage that is not done yet. Ends with exactly one final event."""
@@ -113,6 +121,7 @@ class Supervisor:
             climber.refuse_hopeless()
             self.stage("prepare", "engine.training.prepare")
         self.complete_record(climber)
+        drop_damaged_result(self.run, self.writer)
         if not (self.run.adapter / checkpoints.MANIFEST).exists():
             is_due = True
             self.train(climber)
@@ -254,8 +263,15 @@ class Supervisor:
         if self.stop_requests:
             raise StoppedError("The run was stopped.", means=self.kept())
         process = self.start(command, name, plan, besides or {})
-        ProcessIdentity.of(process.pid).write(self.run.worker)
-        volunteer(process.pid)
+        with process, ending(process.pid, team):
+            ProcessIdentity.of(process.pid).write(self.run.worker)
+            volunteer(process.pid)
+            exit_code = self.attend(process, claims, plan, team)
+        redact_file(self.run.log_file(name))  # what native code said; Python's own words are clean already
+        return exit_code
+
+    def attend(self, process: Child, claims: tuple[str, ...], plan: Plan | None, team: Team | None) -> int:
+        """Look at a worker again and again until it ends; its exit code. RunDirError where the folder was moved."""
         witness, sampler, passed_on = Witness(process.pid), DeviceSampler(process.pid, plan, self.run.path), 0
         while (exit_code := process.poll()) is None:
             self.keep_beating()
@@ -279,19 +295,13 @@ class Supervisor:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(POLL_SECONDS)
         self.testimony = witness.testimony() if exit_code == -signal.SIGKILL else ""
-        end(process.pid, team)  # helpers a worker may have left behind
         return exit_code
 
     def start(self, command: list[str], name: str, plan: Plan | None, besides: Mapping[str, str]) -> Child:
         """A process in a session of its own, with the environment of what computes on the plan's device."""
         environment = child_environment(offline=self.offline)
         if plan is not None:
-            environment |= device_environment(
-                device=plan.device,
-                uuid=plan.device_uuid,
-                expandable_segments=plan.expandable_segments,
-                is_capped=plan.enforce_limit or bool(plan.rungs),  # where memory was short nothing is held back
-            )
+            environment |= environment_of(plan)
         with self.run.log_file(name).open("ab") as log:
             return subprocess.Popen(
                 command,
@@ -327,6 +337,7 @@ class Supervisor:
             raise StoppedError("The run was stopped.", means=self.kept())
 
     def keep_beating(self) -> None:
+        self.footing.require()
         if time.monotonic() - self._last_beat > HEARTBEAT_SECONDS:
             beat(self.run)
             self._last_beat = time.monotonic()
@@ -365,36 +376,20 @@ class Supervisor:
         return "the prepared rows" if self.run.prepared.exists() else "nothing"
 
 
-def end(pid: int, team: Team | None) -> None:
-    """End a worker with all that it started."""
-    kill_group(pid, signal.SIGKILL)
-    if team is not None:
-        team.end()
-
-
-def stopped_request(title: str) -> StoppedError:
-    """What was asked of a finished run was stopped; the run itself was not."""
-    return StoppedError(
-        f"Stopped: {title}.",
-        means="The trained result, and what was made of it before, are as they were.",
-        remedy="Ask for it again: what is up to date is not made twice.",
-    )
-
-
 def main(arguments: list[str]) -> int:
     run = RunDir(Path(arguments[0]))
     lock = take_lock(run)
     if lock is None:
         print("another supervisor holds this run", file=sys.stderr)  # noqa: T201 - goes to the log file
-        return RunDirError.exit_code
+        return HELD
     writer = EventWriter(run.event_file("supervisor"))
     supervisor = Supervisor(run, writer, EventWriter(run.event_file("samples")), resumed="--resumed" in arguments)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: supervisor.request_stop())
     control.refuse_leftovers(run, writer)
     announce(run)
-    return at_run_edge(supervisor.supervise, writer)
+    return told_end(run, at_run_edge(supervisor.footing.held(supervisor.supervise), writer), supervisor.keep_beating)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(started(main, sys.argv[1:]))

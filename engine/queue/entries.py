@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from data.file_modes import make_private
 from engine.errors import RunDirError
 from engine.events import WorkerFailed
 from engine.liveness import liveness
@@ -49,6 +50,8 @@ class Entry:
     sweep: str = ""
     point: tuple[tuple[str, str], ...] = ()
     """(field, value) of a sweep's grid."""
+    making: str = ""
+    """Name under which its run's folder is made: by it is known what a runner that was killed over it has left."""
     run: str = ""
     fault: Mapping[str, Any] = field(default_factory=dict)
     """happened, means, remedy, exit_code."""
@@ -146,7 +149,7 @@ class Queue:
                 raise RunDirError(
                     f"Entry {number} is running, as {Path(entry.run).name}.",
                     means="It was not removed.",
-                    remedy=f"End the run first: finetui stop {RunDir(Path(entry.run)).reference}",
+                    remedy=f"End the run first: finetui stop {RunDir(Path(entry.run)).typed}",
                 )
             self._file(number).unlink(missing_ok=True)
         return entry
@@ -158,6 +161,10 @@ class Queue:
             for entry in gone:
                 self._file(entry.number).unlink(missing_ok=True)
         return gone
+
+    def mark_making(self, entry: Entry, name: str) -> Entry | None:
+        """The run of an entry is about to be made under that name. None where somebody removed the entry meanwhile."""
+        return self._marked(entry, making=name)
 
     def mark_run(self, entry: Entry, run: RunDir) -> Entry | None:
         """An entry was taken: its run's folder is made. None where somebody removed it meanwhile."""
@@ -181,7 +188,7 @@ class Queue:
         """Alone with the queue's files, among threads and processes. Raises RunDirError."""
         fd = -1
         try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private(self.folder)
             fd = os.open(self.folder / "queue.lock", os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(fd, fcntl.LOCK_EX)
         except OSError as fault:

@@ -26,7 +26,8 @@ from engine.liveness import HEARTBEAT_SECONDS, ProcessIdentity
 from engine.queue.entries import Entry, Queue
 from engine.queue.worker import RunnerFiles
 from engine.recipe import Recipe
-from engine.run_dir import RunDir, write_atomic
+from engine.run_dir import RunDir, runs_root, write_atomic
+from engine.run_names import numbered
 from engine.starting import MIN_FREE_BYTES, prospect
 from engine.worker_edge import at_edge
 
@@ -110,10 +111,15 @@ class Runner:
         recipe = Recipe.parse(entry.recipe, name=f"entry {entry.number} of the queue")
         found = prospect(recipe, read_hardware(), base_dir=Path(entry.base_dir))
         earlier = RunDir(Path(entry.earlier)) if entry.earlier else None
-        run = make(found, name=entry.name, tell=self._say, earlier=earlier)
+        root = runs_root(found.recipe.run.root)
+        remove_left_over(root, entry.making, found.recipe)
+        named = self.queue.mark_making(entry, numbered(root, found.recipe.run.name or entry.name))
+        if named is None:
+            return None
+        run = make(found, name=entry.name, called=named.making, tell=self._say, earlier=earlier)
         if entry.sweep:
             write_atomic(run.sweep, json.dumps({"sweep": entry.sweep, "point": dict(entry.point)}))
-        if self.queue.mark_run(entry, run) is None:
+        if self.queue.mark_run(named, run) is None:
             shutil.rmtree(run.path)
             return None
         return run
@@ -150,6 +156,15 @@ class Runner:
         self._told = text
         with contextlib.suppress(OSError):
             print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", flush=True)  # noqa: T201
+
+
+def remove_left_over(root: Path, name: str, recipe: Recipe) -> None:
+    """Remove the folder that a runner killed while making it has left: of this recipe, and never started."""
+    run = RunDir(root / name)
+    if not name or not run.path.is_dir() or run.supervisor.exists() or run.event_file("supervisor").exists():
+        return
+    if not run.recipe.exists() or run.recipe.read_text(encoding="utf-8", errors="replace") == recipe.to_toml():
+        shutil.rmtree(run.path)
 
 
 def _is_due(entry: Entry) -> bool:

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.file_modes import make_private
 from engine.environment import child_environment, worker_command
 from engine.errors import DiedError, RunDirError
 from engine.liveness import HEARTBEAT_SECONDS, ProcessIdentity
@@ -147,7 +148,7 @@ def ask_to_stop(queue: Queue) -> None:
 @contextlib.contextmanager
 def _writable(queue: Queue) -> Iterator[None]:
     try:
-        queue.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(queue.folder)
         yield
     except OSError as fault:
         raise RunDirError(

@@ -21,6 +21,7 @@ from engine.checkpoints import Checkpoint
 from engine.errors import RunDirError
 from engine.event_log import EventWriter
 from engine.events import AttemptStarted, OomHit, PeerLost, TrainingEnded, TrainingStarted, WarningRaised, clip
+from engine.foreign_code import refuse_unconfirmed
 from engine.plan import Plan
 from engine.ranks.beats import PAUSED, mark_lost, writer_of
 from engine.ranks.planning import SHARDED, can_save_alone
@@ -208,7 +209,7 @@ class Attempt:
 def attempt(run: RunDir, number: int, writer: EventWriter, stop: StopFlag, ranks: Ranks, heart: Heart) -> int:
     """Follow the newest plan of a run. Raises RunDirError when the disk is full."""
     plan_path = run.plan(run.latest_plan_number())
-    plan, recipe = Plan.from_json(read_json(plan_path)), Recipe.load(run.recipe)
+    plan, recipe = Plan.from_json(read_json(plan_path)), refuse_unconfirmed(Recipe.load(run.recipe))
     if ranks.size > 1 and plan.device != "cpu":
         plan = replace(plan, device=f"cuda:{ranks.local_rank}")
     newest, passed_over = carrying.to_continue(run.checkpoints, plan)

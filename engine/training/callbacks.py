@@ -32,6 +32,7 @@ from engine.events import (
     TrainingPaused,
     WarningRaised,
 )
+from engine.footing import Footing
 from engine.loss_spikes import WINDOW, is_spike, usual_loss
 from engine.memory import MemoryPrediction
 from engine.ranks.beats import PAUSED
@@ -42,6 +43,8 @@ from engine.training.running_peak import RunningPeak
 
 MEMORY_SECONDS = 5.0
 """Between two words of a rank about its memory, at least."""
+WRITING = ("save", "probe")
+"""Phases that begin with files in the run's folder."""
 COMMANDS = ("stop", "save", "pause", "continue")
 PAUSE_POLL_SECONDS = 0.2
 MOST_LINES = 200
@@ -72,7 +75,7 @@ class RunCallback(TrainerCallback):
         lines: Callable[[], tuple[int, ...]],
         ranks: Ranks | None = None,
     ) -> None:
-        self.run, self.writer = run, writer
+        self.run, self.writer, self.footing = run, writer, Footing.of(run)
         self.ranks = ranks or Ranks()
         self.logging_steps, self.num_eval_rows = logging_steps, num_eval_rows
         self.stop_asked, self.take_num_tokens, self.data_seconds = stop_asked, take_num_tokens, data_seconds
@@ -95,7 +98,9 @@ class RunCallback(TrainerCallback):
         self._next_memory = 0.0
 
     def enter(self, phase: str) -> None:
-        """Told by the trainer of what it does between steps."""
+        """Told by the trainer of what it does between steps. Raises RunDirError before a moved run would be written."""
+        if phase in WRITING:
+            self.footing.require()  # transformers makes the folders that it misses, so the old place would come back
         self.phase = phase
 
     def on_probed(self, probed: MemoryProbed) -> None:

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data.conversation import Example, example_from_json
+from engine.errors import DataError
 from engine.packing import best_fit
 from engine.training.rendering import IGNORED, Rendered
 
@@ -91,7 +92,14 @@ def read_split(folder: Path, name: str, *, max_length: int, on_overflow: str) ->
     Rows whose trained tokens all lie beyond the cut are left out; the receipt has counted them. The rows are in a
     mapped file without a name, in `folder`: the system holds of them what it has room for.
     """
-    stored = pq.ParquetFile(folder / f"{name}.parquet").iter_batches(ROWS_AT_ONCE)
+    file = folder / f"{name}.parquet"
+    if not file.is_file():
+        raise DataError(
+            f"The rows as tokens are gone: there is no {file}.",
+            means="They were removed after training, by `finetui clean --rows` perhaps; the result is as it was.",
+            remedy=f"Prepare and train them anew: finetui replay {folder.parent / 'recipe.toml'}",
+        )
+    stored = pq.ParquetFile(file).iter_batches(ROWS_AT_ONCE)
     cut = (cut_rows(pa.Table.from_batches([batch]), max_length, on_overflow) for batch in stored)
     return _mapped(cut, READ, folder)
 

@@ -22,10 +22,13 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
+from data.file_modes import make_private
 from engine.converted_models import MANIFEST, folder_name, notes_if_whole, shelf_of
 from engine.errors import ModelError
 from engine.file_hashes import file_hashes
+from engine.flushing import fsync_folder, fsync_tree
 from engine.gguf_header import GgufHeader, read_gguf_header, unsupported
+from engine.liveness import NO_LOCKS
 from engine.training.gguf_pre_tokenizers import apply_cut
 from engine.training.model_loading import check_complete
 from engine.training.tokenizer_loading import limit_length, set_pad_token, unloadable
@@ -63,7 +66,7 @@ def convert(gguf_path: Path, cache_dir: Path) -> Conversion:
     shelf = shelf_of(cache_dir)
     folder = shelf / key
     try:
-        shelf.mkdir(parents=True, exist_ok=True)
+        make_private(shelf)
         with _alone(shelf / f".{key}.lock"):
             notes = notes_if_whole(folder, sha256, cache_dir)
             if notes is not None:
@@ -84,7 +87,11 @@ def convert(gguf_path: Path, cache_dir: Path) -> Conversion:
 def _alone(lock: Path) -> Iterator[None]:
     """Hold an advisory lock; the kernel lets it go when this process ends, however it ends."""
     with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as fault:
+            if fault.errno not in NO_LOCKS:  # without any, two at once both make it, each in a folder of its own
+                raise
         yield
 
 
@@ -103,7 +110,9 @@ def _make(gguf_path: Path, sha256: str, folder: Path) -> tuple[str, ...]:
         model.save_pretrained(making)
         tokenizer.save_pretrained(making)
         _write_manifest(making, gguf_path, sha256, header, notes)
+        fsync_tree(making)
         making.rename(folder)
+        fsync_folder(folder.parent)
     finally:
         shutil.rmtree(making, ignore_errors=True)
     return notes

@@ -30,6 +30,7 @@ from engine.data_request import data_request
 from engine.errors import ChangedError
 from engine.event_log import EventWriter
 from engine.events import DataReady, ModelReady, WarningRaised, clip
+from engine.foreign_code import refuse_unconfirmed
 from engine.recipe import Recipe
 from engine.row_lengths import LengthCounter, RowLengths
 from engine.run_dir import RunDir, cache_dir, read_json, write_atomic
@@ -43,7 +44,7 @@ from engine.worker_edge import at_edge, die_with_parent
 
 def prepare_run(run: RunDir, writer: EventWriter) -> int:
     """Everything an attempt needs, `prepared.json` last. Raises DataError, ModelError or RunDirError."""
-    recipe = Recipe.load(run.recipe)
+    recipe = refuse_unconfirmed(Recipe.load(run.recipe))
     run.prepared.unlink(missing_ok=True)
     request = data_request(recipe)
     rows = prepare(request, run.dataset)

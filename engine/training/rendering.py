@@ -19,6 +19,7 @@ from typing import Any
 
 from data.conversation import Conversation, Example, Message, PlainText
 from data.errors import DataError
+from engine.chat_markup.bounded_rendering import RefusedByTemplateError, rendered
 
 AT_ONCE = 64
 """Rows that are tokenized in one call."""
@@ -176,15 +177,13 @@ class Renderer:
         )
 
     def _template(self, messages: tuple[Message, ...], spelled: _Spelled, *, prompt: bool, line: int) -> str:
-        from jinja2 import TemplateError
-
         turns = [{"role": message.role, "content": spelled.hide(message.content)} for message in messages]
         try:
-            return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=prompt))
-        except (TemplateError, TypeError, ValueError) as fault:
+            return rendered(self.tokenizer, turns, prompt=prompt)
+        except RefusedByTemplateError as fault:
             where = f"Row {line}" if line else "A prompt"
             raise DataError(
-                f"{where}: the model's chat template refuses it: {fault}.",
+                f"{where}: the model's chat template refuses it: {str(fault).rstrip('.')}.",
                 means="Some templates take no system message, or only turns in strict alternation.",
                 remedy='Drop data.system, mend the row, or set data.rendering = "plain".',
             ) from fault

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from engine.checkpoints import MANIFEST
+from engine.checkpoints import MANIFEST, sealed_files
 from engine.errors import DivergedError, RunDirError
 from engine.events import AdapterSaved
-from engine.file_hashes import sha256_of
+from engine.flushing import fsync_folder
 from engine.run_dir import RunDir, read_json, write_atomic
 
 
@@ -42,14 +42,11 @@ def save_result(
         model.save_pretrained(staged, state_dict=weights)
     tokenizer.save_pretrained(staged)
     compare(staged, model, is_adapter=is_adapter, weights=weights)
-    files: dict[str, dict[str, Any]] = {
-        path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
-        for path in sorted(staged.iterdir())
-        if path.is_file()
-    }
+    files = sealed_files(staged)
     write_atomic(staged / MANIFEST, json.dumps({"files": files}, indent=1))
     shutil.rmtree(run.adapter, ignore_errors=True)
     staged.rename(run.adapter)
+    fsync_folder(run.path)
     written = {name: entry for name, entry in files.items() if name.endswith(".safetensors")}
     main = max(written, key=lambda name: written[name]["bytes"])
     return AdapterSaved(

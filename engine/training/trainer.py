@@ -234,6 +234,7 @@ class RunTrainer(ShardedTrainer):
     def take_over(self, checkpoint: Checkpoint) -> None:
         """Load the weights of a checkpoint that already holds the last step."""
         self._load_from_checkpoint(str(checkpoint.path))
+        checkpoints.require_there(checkpoint.path)
         self.state.global_step = self.last_sealed_step = checkpoint.step
 
     def save_now(self) -> None:
@@ -259,6 +260,7 @@ class RunTrainer(ShardedTrainer):
         if self.ranks.is_first:
             states = [checkpoints.random_states_file(rank, self.ranks.size) for rank in range(1, self.ranks.size)]
             progress = replace(self.progress, without=tuple(name for name in states if not (staged / name).exists()))
+            self.on_phase("save")  # again: a run that was moved meanwhile has only a part of the files at the old place
             sealed = checkpoints.seal(staged, self.folder, step, self.key, progress)
             checkpoints.prune(self.folder, self.keep)
         self.ranks.wait()
@@ -275,6 +277,12 @@ class RunTrainer(ShardedTrainer):
         save(output_dir)
         if self.ranks.folder is not None:
             rank_states.collect(self.ranks, self.ranks.folder, self.state.global_step, Path(output_dir))
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """The last file of a checkpoint that is read, right before the first step. Raises RunDirError if it is gone."""
+        super()._load_rng_state(checkpoint)
+        if checkpoint is not None:
+            checkpoints.require_there(Path(checkpoint))
 
     def store_flos(self) -> None:
         """Count them without the others where these are gone."""

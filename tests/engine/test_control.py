@@ -44,6 +44,17 @@ def test_what_is_for_another_process_is_left_for_it(run: RunDir) -> None:
     assert control.claim(run, only=("stop", "save", "pause", "continue")) == [stop]
 
 
+def test_a_command_waits_until_it_is_taken_and_files_that_are_none_are_passed_over(run: RunDir) -> None:
+    (run.control / "00.json").write_text("[")
+    (run.control / "01.json").symlink_to(run.control / "taken since it was listed")
+    assert not control.is_waiting(run, "stop")
+    control.send(run, "stop")
+    assert control.is_waiting(run, "stop")
+    assert not control.is_waiting(run, "save")
+    control.claim(run, only=("stop",))
+    assert not control.is_waiting(run, "stop")
+
+
 def test_a_word_that_is_no_command_is_misuse(run: RunDir) -> None:
     with pytest.raises(ValueError, match="unknown command 'explode'"):
         control.send(run, "explode")

@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from engine import launcher
 from engine.errors import DiedError, RunDirError
+from engine.event_log import read_events
+from engine.events import RunFailed
 from engine.launcher import kill_group, launch
 from engine.liveness import ProcessIdentity, announce
 from engine.run_dir import RunDir
@@ -24,6 +27,20 @@ from engine.liveness import take_lock
 from engine.run_dir import RunDir
 lock = take_lock(RunDir(Path(sys.argv[1])))
 print("held", flush=True)
+sys.stdin.read()
+"""
+
+SLOW_RIVAL = """
+import sys
+from pathlib import Path
+from engine.liveness import announce, take_lock
+from engine.run_dir import RunDir
+run = RunDir(Path(sys.argv[1]))
+lock = take_lock(run)
+print("held", flush=True)
+while "another supervisor holds this run" not in "".join(p.read_text() for p in run.log.glob("supervisor.txt")):
+    pass
+announce(run)
 sys.stdin.read()
 """
 
@@ -56,7 +73,24 @@ def test_a_job_of_a_scheduler_takes_the_run_over_from_a_host_that_is_silent(run:
     assert started.wait(60) == 2  # this run has no recipe
 
 
-def test_a_supervisor_that_ends_before_it_takes_charge_is_told_with_its_log(run: RunDir) -> None:
+def test_a_rival_that_was_quicker_to_the_lock_is_waited_for_until_it_tells_of_itself(run: RunDir) -> None:
+    code = SLOW_RIVAL
+    rival = subprocess.Popen(
+        [sys.executable, "-P", "-c", code, str(run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert rival.stdout is not None
+    rival.stdout.readline()
+    try:
+        with pytest.raises(RunDirError, match=r"already has a supervisor \(alive\)"):
+            launch(run, resumed=True)
+    finally:
+        rival.communicate()
+
+
+def test_a_supervisor_that_ends_before_it_takes_charge_is_told_with_its_log(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launcher, "RIVAL_SECONDS", 0.1)
     holder = subprocess.Popen(
         [sys.executable, "-P", "-c", HOLD, str(run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -71,6 +105,15 @@ def test_a_supervisor_that_ends_before_it_takes_charge_is_told_with_its_log(run:
     log = run.log_file("supervisor")
     assert str(log) in told.value.remedy
     assert "another supervisor holds this run" in log.read_text()
+
+
+def test_a_supervisor_that_takes_too_long_is_not_said_to_be_none(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launcher, "START_SECONDS", 0.0)
+    with pytest.raises(DiedError, match="has not taken charge within 0 s") as told:
+        launch(run)
+    assert "It may still begin" in told.value.means
+    while not any(isinstance(each.event, RunFailed) for each in read_events(run.events)):  # it did: there is no recipe
+        pass
 
 
 def test_signalling_a_group_that_is_gone_is_fine() -> None:

@@ -19,7 +19,7 @@ from engine.queue import runner, worker
 from engine.queue.entries import Entry, Queue
 from engine.queue.worker import RunnerFiles
 from engine.recipe import Recipe
-from engine.run_dir import RunDir
+from engine.run_dir import RunDir, finetui_home, list_runs
 from tests.bare_model import write_bare_model
 from tests.tui_app.live_runs import let_die
 
@@ -154,3 +154,35 @@ def test_a_full_disk_ends_the_runner_and_no_entry_is_used_up(
         in_this_process(queue).work()
     assert queue.read(1).is_waiting
     assert list((small_disk / "runs").iterdir()) == []
+
+
+@pytest.mark.parametrize("left", ["an empty folder", "all but its mark in the entry"])
+def test_a_folder_left_by_a_runner_killed_over_it_is_made_anew_and_no_second_one(
+    left: str, queue: Queue, hopeless: Callable[..., Entry], tmp_path: Path
+) -> None:
+    write_bare_model(tmp_path / "gone")
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
+    at_work = in_this_process(queue)
+    (entry,) = queue.add([hopeless("mine", making="mine-1")])
+    if left == "an empty folder":
+        RunDir.create(finetui_home() / "runs", "mine")
+    else:
+        at_work._made(entry)
+        queue.write(entry)
+    run = at_work._made(entry)
+    assert run is not None
+    assert [each.name for each in list_runs()] == [run.name] == ["mine-1"]
+    assert run.manifest.exists()
+    assert queue.read(entry.number).run == str(run.path)
+
+
+def test_a_run_that_somebody_else_gave_that_name_is_left_alone(
+    queue: Queue, hopeless: Callable[..., Entry], going: RunDir, tmp_path: Path
+) -> None:
+    write_bare_model(tmp_path / "gone")
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
+    (entry,) = queue.add([hopeless("going", making=going.name)])
+    run = in_this_process(queue)._made(entry)
+    assert run is not None
+    assert run.name == "going-2"
+    assert going.supervisor.exists()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from engine.errors import DataError
 from engine.training.dataset_files import read_split, write_split
 from engine.training.rendering import IGNORED, Rendered
 
@@ -29,6 +30,12 @@ def read(folder: Path, max_length: int, on_overflow: str = "truncate") -> list[t
 def test_what_is_written_is_read_back_in_order(tmp_path: Path) -> None:
     write_split(tmp_path, "train", [LONG, LATE, SHORT])
     assert read(tmp_path, 100) == [(row.input_ids, row.labels) for row in (LONG, LATE, SHORT)]
+
+
+def test_a_split_that_was_cleaned_away_is_said_with_the_way_to_train_anew(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="tokens are gone") as told:
+        read(tmp_path, 100)
+    assert "finetui replay" in told.value.remedy
 
 
 def test_a_row_too_long_keeps_its_first_tokens(tmp_path: Path) -> None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
+from transformers import TrainerState
 from trl import SFTTrainer
 
 from engine import checkpoints
-from engine.event_log import EventWriter
+from engine.errors import RunDirError
+from engine.event_log import EventWriter, read_events
 from engine.events import Event, StepLogged
+from engine.run_dir import RunDir
 from engine.training.rendering import IGNORED
 
 # peft asks a model of transformers under the old name of a property; it answers as ever.
@@ -252,6 +256,68 @@ def test_falling_back_to_an_older_checkpoint_repeats_its_steps_exactly(rig: Call
     assert losses(made) == expected
     assert [event.step for event in made.steps()] == [1, 2, 3, 4, 5, 5, 6]
     assert all(torch.equal(weight, weights[name]) for name, weight in trained_weights(trainer).items())
+
+
+@pytest.mark.parametrize(
+    ("read", "last"), [("load_from_json", 3), ("_load_optimizer_and_scheduler", 3), ("_load_from_checkpoint", 6)]
+)
+def test_nothing_goes_on_from_a_checkpoint_that_is_moved_while_it_is_read(
+    rig: Callable[..., Any], read: str, last: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of the steps, and after the last one."""
+    made = rig(training={"max_steps": 6, "save_steps": 2})
+    made.train(*made.build(writer=StopsAfter(made, last - 1)))
+    made.stop.raised = False
+    trainer, callback = made.build()
+    reader: Any = TrainerState if read == "load_from_json" else trainer
+    load, moved = getattr(reader, read), made.run.path.with_name("moved")
+
+    def load_and_move(*arguments: Any) -> Any:
+        loaded = load(*arguments)
+        made.run.path.rename(moved)
+        return loaded
+
+    monkeypatch.setattr(reader, read, load_and_move)
+    with pytest.raises(RunDirError, match="moved or removed while it was read"):
+        made.train(trainer, callback)
+    steps = [each.event.step for each in read_events(RunDir(moved).events) if isinstance(each.event, StepLogged)]
+    assert steps == list(range(1, last + 1))
+
+
+def test_nothing_is_saved_at_the_old_place_of_a_run_that_was_moved(rig: Callable[..., Any]) -> None:
+    made = rig(training={"max_steps": 6, "save_steps": 2})
+    moved = made.run.path.with_name("moved")
+
+    class MovesAfterThree(EventWriter):
+        def write(self, event: Event) -> None:
+            super().write(event)
+            if isinstance(event, StepLogged) and event.step == 3:
+                made.run.path.rename(moved)
+
+    with pytest.raises(RunDirError, match="moved or removed while the run went on"):
+        made.train(*made.build(writer=MovesAfterThree(made.run.event_file("attempt-1"))))
+    assert not made.run.path.exists()
+    assert [path.name for path in (moved / "checkpoints").glob("checkpoint-*")] == ["checkpoint-2"]
+
+
+def test_of_a_run_that_is_moved_while_it_is_saved_no_part_becomes_a_checkpoint(
+    rig: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = rig(training={"max_steps": 6, "save_steps": 2})
+    moved = made.run.path.with_name("moved")
+    trainer, callback = made.build()
+    save = trainer.save_model
+
+    def save_and_move(folder: str, **named: Any) -> None:
+        save(folder, **named)
+        made.run.path.rename(moved)
+        Path(folder).mkdir(parents=True)  # as transformers does before each part
+
+    monkeypatch.setattr(trainer, "save_model", save_and_move)
+    with pytest.raises(RunDirError, match="moved or removed while the run went on"):
+        made.train(trainer, callback)
+    assert list(made.run.checkpoints.glob("checkpoint-*")) == []
+    assert list((moved / "checkpoints").glob("checkpoint-*")) == []
 
 
 def test_resuming_with_half_the_micro_batch_keeps_order_and_losses(rig: Callable[..., Any]) -> None:
