@@ -1,6 +1,10 @@
 """Records real runs of the bundled model into `runs/`, for tests and benchmarks that look at a run without making one.
 
     FINETUI_HOME=/some/empty/folder python tests/recorded/record_runs.py [NAME ...]
+    FINETUI_HOME=/some/empty/folder python tests/recorded/record_runs.py --release
+
+The second records two short ones into `releases/VERSION/`, which later versions have to open: once for each version,
+when it is released, and never again.
 
 Takes one to three minutes a run and two cores. What is kept of each: recipe, plans, manifest, receipt, events, the
 ends of the logs. Weights are not, and nothing names this machine: its paths become /home/ada, its host becomes gpu-box.
@@ -14,6 +18,7 @@ started again from an earlier checkpoint (steps are repeated), stopped, and resu
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import json
 import os
 import re
@@ -23,15 +28,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from data.generators import venvy
 from engine import events as ev
 from engine.event_log import EventReader
+from engine.recipe import field_names
 from engine.run_dir import RunDir, cache_dir, finetui_home
 
-RUNS = Path(__file__).with_name("runs")
+RUNS, RELEASES = (Path(__file__).with_name(name) for name in ("runs", "releases"))
 KEPT = (
     "recipe.toml",
     "settled.toml",
@@ -43,9 +49,21 @@ KEPT = (
     "events/*.jsonl",
     "log/*.txt",
 )
+OF_A_RELEASE = (
+    *KEPT,
+    "model.json",
+    "dataset/prepared.json",
+    "requests/*.json",
+    "answers/*.json*",
+    "checkpoints/*/finetui-checkpoint.json",
+    "adapter/finetui-checkpoint.json",
+)
+"""What decides how a later version goes on with a run, too."""
 LADDER_CAP = "1300MiB"
 """The long row needs 2.0 GiB without recomputed activations, 0.8 GiB with them."""
 MAX_LOG_BYTES = 20_000
+MAX_SAMPLES = 30
+"""Of a release, which stays in the repository for ever."""
 WAIT_SECONDS = 600.0
 NUM_WORDS = 500
 """Of the one long row among the short ones of the laddered run."""
@@ -133,6 +151,18 @@ def stopped() -> RunDir:
     return to_its_end(run)
 
 
+def released() -> RunDir:
+    sets = ("training.max_steps=6", "training.eval_steps=3", "training.save_steps=3", "evaluation.max_rows=4")
+    return to_its_end(begin("released", *GENERATED, *sets))
+
+
+def interrupted() -> RunDir:
+    run = begin("interrupted", *GENERATED, "training.max_steps=12", "training.save_steps=2", "memory.probe=false")
+    wait_for_step(run, 4)
+    finetui("stop", run.name)
+    return to_its_end(run)
+
+
 def failed() -> RunDir:
     return to_its_end(begin("failed", *GENERATED, "memory.limit=300MiB", "ladder.predict=false", "memory.probe=false"))
 
@@ -169,17 +199,19 @@ RECORDERS: dict[str, Recorder] = {
 }
 
 
-def keep(name: str, run: RunDir) -> None:
+def keep(target: Path, run: RunDir, patterns: Sequence[str] = KEPT) -> None:
     """Copy what is kept of a run, made to name nothing of this machine."""
-    target = RUNS / name
+    name = target.name
     shutil.rmtree(target, ignore_errors=True)
-    for pattern in KEPT:
+    for pattern in patterns:
         for source in sorted(run.path.glob(pattern)):
             if name == "died" and source.name == "supervisor.json":
                 continue
             copy = target / source.relative_to(run.path)
             copy.parent.mkdir(parents=True, exist_ok=True)
             text = source.read_bytes()[-MAX_LOG_BYTES:] if source.suffix == ".txt" else source.read_bytes()
+            if source.name == "samples.jsonl" and patterns is OF_A_RELEASE:
+                text = b"".join(text.splitlines(keepends=True)[:MAX_SAMPLES])
             copy.write_text(anonymous(text.decode(errors="replace"), name, run), encoding="utf-8")
 
 
@@ -200,10 +232,15 @@ def anonymous(text: str, name: str, run: RunDir) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    names = arguments or list(RECORDERS)
     finetui_home().mkdir(parents=True, exist_ok=True)
-    for name in names:
-        keep(name, RECORDERS[name]())
+    if arguments == ["--release"]:
+        release = RELEASES / importlib.metadata.version("finetui")
+        for name, record in (("finished", released), ("stopped", interrupted)):
+            keep(release / name, record(), OF_A_RELEASE)
+        (release / "recipe-fields.json").write_text(json.dumps(field_names(), indent=1) + "\n")
+        return 0
+    for name in arguments or list(RECORDERS):
+        keep(RUNS / name, RECORDERS[name]())
     return 0
 
 
