@@ -2,6 +2,6 @@
 
 import sys
 
-from tui_app.cli import main
+from tui_app.program import main
 
 sys.exit(main())

@@ -97,6 +97,11 @@ class FinetuiApp(App[int]):
         """A short note in the corner; the text is drawn as it stands."""
         self.notify(text, markup=False, severity="warning" if is_warning else "information", timeout=4)
 
+    def ring(self, sequence: str) -> None:
+        """Send the terminal what touches no cell of the screen: the bell, a message for its desktop."""
+        if self._driver is not None and not self.is_web and sequence:
+            self._driver.write(sequence)
+
     def copy(self, text: str) -> None:
         """Hand the text to the terminal's clipboard (OSC 52), and say so: not every terminal takes it."""
         self.copy_to_clipboard(text)

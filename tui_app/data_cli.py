@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from data.errors import DataError
-from tui_app.command_parser import CommandParser, ended_as_by_ctrl_c
+from tui_app.command_parser import CommandParser, NamedParser, ended_as_by_ctrl_c
 from tui_app.data_commands import data_commands
 from tui_app.data_options.rows import reading_help
 from tui_app.data_text.in_options import in_options
@@ -21,7 +21,7 @@ USAGE = "finetui data COMMAND ..."
 
 def data_parser() -> argparse.ArgumentParser:
     """Every command of `finetui data` with its options."""
-    parser = argparse.ArgumentParser(
+    parser = NamedParser(
         prog="finetui data",
         usage=USAGE,
         description="From any rows to rows worth training on.",

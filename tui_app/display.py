@@ -10,6 +10,7 @@ import dataclasses
 import os
 from typing import TYPE_CHECKING
 
+from engine.own_defaults import effective
 from tui_app.terminal.abilities import Terminal, read_terminal, textual_settings, with_background
 from tui_app.terminal.gate import Choice, choose
 
@@ -22,7 +23,8 @@ WEB_DRIVER = "TEXTUAL_DRIVER"
 
 def front_for(options: argparse.Namespace, *, answers_complete: bool = False) -> tuple[Choice, Terminal]:
     """The front end for a command's options, and the terminal it was chosen for."""
-    terminal = read_terminal(os.environ, ascii_only=bool(getattr(options, "ascii", False)))
+    ascii_only = bool(getattr(options, "ascii", False) or effective("screen.ascii").value)
+    terminal = read_terminal(os.environ, ascii_only=ascii_only)
     wants = {name: bool(getattr(options, name, False)) for name in ("line", "plain")}
     if WEB_DRIVER in os.environ and not answers_complete:
         return Choice("screens", "The screens are shown in a browser."), terminal
@@ -33,6 +35,8 @@ def shaded(terminal: Terminal, options: argparse.Namespace) -> Terminal:
     """Dark or light as --dark and --light say, else as the terminal itself does when it is asked."""
     if getattr(options, "light", False) or getattr(options, "dark", False):
         return dataclasses.replace(terminal, dark=not options.light)
+    if (theme := effective("screen.theme").value) != "auto":
+        return dataclasses.replace(terminal, dark=theme == "dark")
     return with_background(terminal)
 
 
@@ -46,7 +50,8 @@ def looks_for(terminal: Terminal, options: argparse.Namespace) -> Looks:
             os.environ[name] = value
     from tui_app.looks import looks_of
 
-    return looks_of(terminal, sends_differences=not getattr(options, "no_diff", False))
+    sends_differences = not getattr(options, "no_diff", False) and bool(effective("screen.diff").value)
+    return looks_of(terminal, sends_differences=sends_differences)
 
 
 def live_looks(options: argparse.Namespace) -> Looks | None:

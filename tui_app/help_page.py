@@ -6,15 +6,18 @@ import argparse
 
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("begin", ("new", "replay", "resume", "join", "sweep", "queue")),
-    ("look", ("runs", "status", "attach", "serve")),
+    ("look", ("status", "attach", "runs", "rename", "clean", "serve")),
     ("steer", ("stop", "save", "pause", "continue")),
     ("after", ("eval", "report", "export", "chat", "compare")),
-    ("ask", ("plan", "presets", "schema", "doctor", "data")),
+    ("ask", ("plan", "presets", "schema", "explain", "doctor", "data", "config", "trust", "completion")),
 )
 """The program's commands by what they are for. One that is in no group stands in the last one."""
 TOGETHER: dict[tuple[str, ...], str] = {
     ("stop", "save", "pause", "continue"): "end it, write a checkpoint, hold it, go on",
-    ("presets", "schema"): "how presets suit this machine; JSON Schema of a recipe",
+    ("sweep", "queue"): "a recipe for many values; runs one after another",
+    ("runs", "rename", "clean"): "list them, name one anew, free disk space",
+    ("config", "trust", "completion"): "your defaults; code you allow; Tab keys",
+    ("presets", "schema", "explain"): "presets here; a recipe's JSON Schema; a word",
 }
 """Neighbours in a group that take one line: the commands say it themselves."""
 HEADING = "commands:"
@@ -56,6 +59,7 @@ def grouped(commands: dict[str, str]) -> str:
             shared, text = together.get(name, ((name,), commands[name]))
             if name != shared[0]:
                 continue
+            shared = tuple(each for each in shared if each in commands)
             head = f"{'' if number else title:<{NAME_COLUMN}}{', '.join(shared)}{':' if len(shared) > 1 else ''}"
             lines.append(f"{head:<{TEXT_COLUMN}} {text}" if len(shared) > 1 else f"{head:<{TEXT_COLUMN}}{text}")
     return "\n".join(lines) + "\n"

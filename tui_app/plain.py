@@ -6,6 +6,7 @@ here: waiting for events (`tui_app/runs/following`).
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from functools import singledispatch
@@ -54,7 +55,8 @@ def _(event: ev.StageStarted, state: RunState) -> list[str]:
 @_lines.register
 def _(event: ev.ModelReady, _state: RunState) -> list[str]:
     notes = [f"   note: {note}" for note in event.notes]
-    return [f"   model {event.name}, {format_bytes(event.num_bytes)} in {event.num_files} files", *notes]
+    files = f"{event.num_files} file{'' if event.num_files == 1 else 's'}"
+    return [f"   model {event.name}, {format_bytes(event.num_bytes)} in {files}", *notes]
 
 
 @_lines.register
@@ -122,7 +124,7 @@ def _(event: ev.CommandAcknowledged, _state: RunState) -> list[str]:
 
 @_lines.register
 def _(event: ev.TrainingPaused, state: RunState) -> list[str]:
-    return [f"   paused after step {event.step}; `finetui continue {state.run}` goes on"]
+    return [f"   paused after step {event.step}; `finetui continue {shlex.quote(state.run)}` goes on"]
 
 
 @_lines.register
@@ -243,7 +245,7 @@ def died(state: RunState, log: str) -> list[str]:
     )
     return [
         f"run {state.run} died: its supervisor is gone and left no final event; {saved}.",
-        f"Resume it with: finetui resume {state.run}   (last words: {log})",
+        f"Resume it with: finetui resume {shlex.quote(state.run)}   (last words: {log})",
     ]
 
 
@@ -253,7 +255,10 @@ def ending(state: RunState, folder: str, log: str, program: str = "finetui") -> 
         case ev.RunFinished(seconds=seconds):
             return [*result_table(state), "", *next_steps(state, folder, seconds, program)]
         case ev.RunStopped(kept=kept):
-            return [f"run {state.run} is stopped; kept: {printable(kept)}.", f"Go on with: finetui resume {state.run}"]
+            return [
+                f"run {state.run} is stopped; kept: {printable(kept)}.",
+                f"Go on with: finetui resume {shlex.quote(state.run)}",
+            ]
         case ev.RunFailed() as failed:
             told = [failed.happened, failed.means, failed.remedy]
             lines_ = [printable(line) for line in told if line]
@@ -282,12 +287,13 @@ def next_steps(state: RunState, folder: str, seconds: float, program: str) -> li
     for each in state.artifacts:
         place = each.path if "://" in each.path else f"{folder}/{each.path}"
         told.append(f"Made: {one_line(place)}, {format_bytes(each.num_bytes)}")
+    name = shlex.quote(state.run)
     actions = (
-        (f"attach {state.run}", "the result on the screen, row by row"),
-        (f"export {state.run} --to gguf", "merged, GGUF, Ollama, notebook, hub"),
-        (f"report {state.run}", "all of it on one page"),
-        (f"status {state.run}", "how it went, in one screen"),
-        (f"replay {state.run}", "the same again, from the same rows and seed"),
+        (f"attach {name}", "the result on the screen, row by row"),
+        (f"export {name} --to gguf", "merged, GGUF, Ollama, notebook, hub"),
+        (f"report {name}", "all of it on one page"),
+        (f"status {name}", "how it went, in one screen"),
+        (f"replay {name}", "the same again, from the same rows and seed"),
     )
     width = max(len(command) for command, _ in actions)
     return [*told, "Next:", *(f"  {program} {command:<{width}}  {what}" for command, what in actions)]
@@ -323,7 +329,7 @@ def status_lines(state: RunState, alive: str, folder: str, found: Sequence[Findi
     if isinstance(state.final, ev.RunFailed):
         told += [f"  {part}" for part in (state.final.happened, state.final.means, state.final.remedy) if part]
     if phase in ("died", "stopped", "failed"):
-        told.append(f"  go on       finetui resume {state.run}")
+        told.append(f"  go on       finetui resume {shlex.quote(state.run)}")
     told.append(f"  folder      {folder}")
     return [printable(line) for line in told]
 

@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from engine.events import RunFinished, RunStarted, WarningRaised
 from engine.run_dir import RunDir
 from tui_app.cli import EPILOG, build_parser, main, with_command
 from tui_app.commands import watching
+from tui_app.help_examples import EXAMPLES
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
@@ -192,6 +194,80 @@ def test_the_version_is_that_of_the_installed_distribution(capsys: pytest.Captur
         main(["--version"])
     assert left.value.code == 0
     assert capsys.readouterr().out == f"finetui {importlib.metadata.version('finetui')}\n"
+
+
+def test_a_report_of_a_defect_has_what_it_needs_from_one_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["--version", "--verbose"])
+    assert left.value.code == 0
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first == f"finetui {importlib.metadata.version('finetui')}"
+    told = {line.split()[0]: line for line in rest}
+    assert f"torch {importlib.metadata.version('torch')}" in told["libraries"]
+    assert f"{sys.version_info.major}.{sys.version_info.minor}." in told["python"]
+    assert os.environ["FINETUI_HOME"] in told["home"]
+    assert "config.toml" in told["config"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["atach"], "finetui attach"),
+        (["staus", "demo-1"], "finetui status"),
+        (["data", "chek", "rows.jsonl"], "finetui data check"),
+        (["plan", "demo-cpu", "--devise", "t4"], "--device"),
+        (["xyzzy"], "finetui --help lists them"),
+    ],
+)
+def test_a_misspelled_command_is_answered_with_the_nearest(
+    typed: list[str], meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(typed)
+    assert left.value.code == 2
+    assert meant in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_name_that_would_call_nothing_is_refused(own_machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recorded(own_machine)
+    assert main(["replay", "demo-cpu", "--name", "demo-1"]) == 9
+    assert "demo-2 is free." in capsys.readouterr().err
+    assert main(["new", "--preset", "demo-cpu", "--save", "x.toml", "--name", "mine"]) == 2
+    assert "--name" in capsys.readouterr().err
+    assert not Path("x.toml").exists()
+
+
+def every_parser() -> dict[str, argparse.ArgumentParser]:
+    """Each command by its words, those below `data` and `queue` and both jobs of `export` too."""
+    from engine.jobs.engines import JOB_ENGINES
+    from tui_app.command_modules import COMMANDS, job_parser, parser_of
+    from tui_app.data_cli import data_parser
+
+    found = {name: parser for name, parser in commands().items() if name not in COMMANDS}
+    found |= {name: parser_of(name, [name]) for name in COMMANDS} | {"data": data_parser()}
+    for name, parser in list(found.items()):
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                found |= {f"{name} {inner}": each for inner, each in action.choices.items()}
+    return found | {f"export --to {name}": job_parser(name) for name in JOB_ENGINES}
+
+
+def test_every_help_has_an_example_that_its_command_takes_and_fits_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    parsers = every_parser()
+    assert set(EXAMPLES) <= set(parsers)
+    for name, parser in parsers.items():
+        page = parser.format_help()
+        assert len(page.splitlines()) < 25, name
+        example = EXAMPLES.get(name)
+        if example is None:
+            continue
+        assert example in page or len(page.splitlines()) == 24, name
+        assert len(f"example: {example}") <= 80, name
+        words = shlex.split(example.partition(" > ")[0])[1:]
+        place = name.split(" --to")[0].split()
+        assert words[: len(place)] == place
+        parser.parse_args(words[len(place) :])
 
 
 @pytest.mark.parametrize(

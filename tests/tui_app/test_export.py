@@ -14,7 +14,8 @@ from engine.event_log import EventWriter
 from engine.events import ArtifactExported, RequestStarted
 from engine.recipe import Recipe
 from engine.run_dir import RunDir
-from tui_app.result_commands import carry_out, export
+from tui_app.command_modules import carry_out
+from tui_app.result_commands import export
 
 RECIPE = Recipe.from_values({"model": {"name_or_path": "some/model"}, "data": {"dataset": "rows.jsonl"}})
 

@@ -27,6 +27,12 @@ ANSWERS = (("model", "model.name_or_path"), ("dataset", "data.dataset"), ("size"
 
 def new(options: argparse.Namespace) -> int:
     is_complete = bool(options.start or options.save or options.yes)
+    if options.name and not (options.start or options.yes):
+        raise RecipeError(
+            "--name is what a run is to be called, and nothing is started by this command line.",
+            means="Nothing was done.",
+            remedy="Add --start or --yes; a recipe names its runs with run.name.",
+        )
     choice, terminal = front_for(options, answers_complete=is_complete)
     if is_complete:
         return carry_out(complete_draft(options), options)
@@ -127,7 +133,7 @@ def carry_out(draft: Draft, options: argparse.Namespace) -> int:
         print(printable(f"recipe written: {save_recipe(draft, Path(options.save))}"))
         if not options.start:
             return 0
-    run = start(draft, lambda text: print(printable(text), file=sys.stderr))
+    run = start(draft, lambda text: print(printable(text), file=sys.stderr), called=options.name)
     return started(run, options)
 
 

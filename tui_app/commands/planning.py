@@ -17,6 +17,7 @@ from engine.calibration import calibrated
 from engine.cards import CARDS
 from engine.data_request import data_request
 from engine.errors import RecipeError
+from engine.event_schema import event_schema
 from engine.hardware import Hardware, emulate, read_hardware
 from engine.memory import Predictor, closed_form
 from engine.outlook import Outlook, outlook
@@ -60,7 +61,7 @@ def plan(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(as_json(found, seen)))
     else:
-        print("\n".join(plan_lines(found, seen)))
+        print("\n".join([*map(printable, source.told()), *plan_lines(found, seen)]))
     return 0
 
 
@@ -234,8 +235,8 @@ def presets(options: argparse.Namespace) -> int:
     return 0
 
 
-def schema(_options: argparse.Namespace) -> int:
-    print(json.dumps(recipe_schema(), indent=2))
+def schema(options: argparse.Namespace) -> int:
+    print(json.dumps(event_schema() if options.events else recipe_schema(), indent=2))
     return 0
 
 

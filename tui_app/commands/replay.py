@@ -10,11 +10,14 @@ from engine.beginning import begin
 from engine.errors import RecipeError, RunDirError
 from engine.hardware import Hardware, emulate, read_hardware
 from engine.launcher import launch
-from engine.run_dir import RunDir
+from engine.run_dir import RunDir, runs_root
+from engine.run_names import require_free
+from engine.salvage import result_fault
 from engine.starting import prospect
 from engine.units import MIB, format_bytes
 from tui_app.commands.planning import plan_lines, row_lines
 from tui_app.display import live_looks
+from tui_app.plain import printable
 from tui_app.recipe_source import source_of
 from tui_app.runs.following import num_starts_of, watch
 from tui_app.runs.history import row_of
@@ -47,17 +50,22 @@ def replay(options: argparse.Namespace) -> int:
     if cap and any(each.startswith("memory.limit") for each in options.set):
         raise RecipeError("--vram and --set memory.limit both cap the memory.", remedy="Give only one of them.")
     source = source_of(options.source, [*options.set, *cap])
+    if options.name:  # known at once, not once the plan is made
+        require_free(runs_root(source.recipe.run.root), options.name)
     found = prospect(source.recipe, hardware, base_dir=source.base_dir)
     if options.dry_run:
-        print("\n".join(plan_lines(found)))
+        print("\n".join([*source.told(), *plan_lines(found)]))
         if found.missing_rows:
             raise found.missing_rows
         print("\n".join([*row_lines(found.recipe), "dry run: nothing was started"]))
         return 0
+    for line in source.told():
+        print(printable(line), file=sys.stderr)
     run = begin(
         found,
         name=source.name,
         tell=lambda text: print(text, file=sys.stderr),
+        called=options.name,
         earlier=source.run,
         allow_changes=options.allow_changes,
     )
@@ -66,10 +74,10 @@ def replay(options: argparse.Namespace) -> int:
 
 def resume(options: argparse.Namespace) -> int:
     run = RunDir.open(options.run)
-    if row_of(run).phase == "finished":
+    if row_of(run).phase == "finished" and not result_fault(run.adapter):
         raise RunDirError(
             f"Run {run.name} is finished; there is nothing to go on with.",
-            remedy=f"Do it again as a new run: finetui replay {run.reference}",
+            remedy=f"Do it again as a new run: finetui replay {run.typed}",
         )
     num_starts = num_starts_of(run)
     launch(run, resumed=True, take_over=options.take_over)
@@ -87,7 +95,7 @@ def started(run: RunDir, options: argparse.Namespace, *, skip_starts: int = 0) -
     if options.json:
         print(json.dumps({"run": run.name, "path": str(run.path)}))
     else:
-        print(f"run {run.name} goes on by itself.\nWatch it: finetui attach {run.reference}")
+        print(f"run {run.name} goes on by itself.\nWatch it: finetui attach {run.typed}")
     return 0
 
 

@@ -7,6 +7,7 @@ import asyncio
 import socket
 import sys
 
+from data.file_modes import make_private
 from engine.errors import FinetuiError, RecipeError
 from engine.run_dir import finetui_home
 
@@ -26,7 +27,7 @@ def serve(options: argparse.Namespace) -> int:
     port = int(endpoint.getsockname()[1])
     access = Access(new_token(), port)
     home = finetui_home()
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(home)
     log_to(home / "serve.log", access.token)
     server = Server(access, app_command(is_readonly=options.readonly), options.sessions)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import shutil
+import sys
 from typing import TYPE_CHECKING
 
 from engine.errors import RecipeError, RunDirError
@@ -14,7 +16,8 @@ from engine.liveness import liveness
 from engine.run_dir import RunDir, list_runs
 from engine.run_state import RunState, fold_all
 from engine.units import format_bytes
-from tui_app.plain import ago, printable, standing, status_lines
+from tui_app.newer_runs import tell_of_newer
+from tui_app.plain import ago, one_line, standing, status_lines
 from tui_app.runs.following import watch
 from tui_app.runs.history import row_of
 
@@ -43,13 +46,15 @@ def runs(options: argparse.Namespace) -> int:
 
         return run_history(looks, is_readonly=options.readonly)
     found = list_runs()
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0  # a pipe gets whole lines
     for run in found:
         row = row_of(run)
         if options.json:
             print(json.dumps({"run": run.name, "phase": row.phase, "step": row.step, "path": str(run.path)}))
             continue
         steps = f"{row.step}/{row.max_steps}" if row.max_steps else "-"
-        print(printable(f"{run.name:<28} {row.phase:<12} {steps:>11}  {ago(row.updated_at):<16} {row.recipe}"))
+        line = one_line(f"{run.name:<28} {row.phase:<12} {steps:>11}  {ago(row.updated_at):<16} {row.recipe}")
+        print(f"{line[: width - 1]}…" if 0 < width < len(line) else line)
     if not found and not options.json:
         print("No runs yet. Start one: finetui replay demo-cpu")
     return 0
@@ -57,10 +62,17 @@ def runs(options: argparse.Namespace) -> int:
 
 def status(options: argparse.Namespace) -> int:
     run = chosen_run(options)
+    tell_of_newer(run)
     alive = liveness(run, patience=PATIENCE_SECONDS)  # looked at first: what a dead process wrote is then read below
     num_bytes = num_event_bytes(run.events)
     is_partial = num_bytes > LONG_HISTORY_BYTES
     state, found = studied(run, is_partial=is_partial)
+    if state.started_at is None and alive == "dead" and not run.recipe.exists():
+        raise RunDirError(
+            f"{run.path} holds no run: neither a recipe nor an event.",
+            means="Making it was cut off, by a crash of the machine perhaps; nothing was trained in it.",
+            remedy="Remove that folder, and start the run again.",
+        )
     if options.json:
         told = [dataclasses.asdict(each) for each in found]
         values = dataclasses.asdict(state) | {"phase": standing(state, alive), "liveness": alive, "path": str(run.path)}
@@ -69,7 +81,7 @@ def status(options: argparse.Namespace) -> int:
     print("\n".join(status_lines(state, alive, str(run.path), found)))
     if is_partial:
         print(f"  read        both ends and some of the middle of {format_bytes(num_bytes)} of events; all of them:")
-        print(f"              finetui report {run.reference}")
+        print(f"              finetui report {run.typed}")
     return 0
 
 
@@ -93,6 +105,7 @@ def attach(options: argparse.Namespace) -> int:
     from tui_app.display import live_looks
 
     run = chosen_run(options)
+    tell_of_newer(run)
     if looks := live_looks(options):
         from tui_app.screens.live import run_live
 

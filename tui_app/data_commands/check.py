@@ -12,6 +12,7 @@ from pathlib import Path
 
 from data.card import Card, write_card
 from data.checking import Limits, Report, check
+from data.file_modes import fresh, placed
 from data.findings import LEVELS, Finding
 from data.loading import Rows
 from data.readers import readers
@@ -205,13 +206,13 @@ def _write_rows(report: Report, path: Path) -> None:
     """Every row of every finding, one JSON line each; under a temporary name until it is whole."""
     temporary = path.with_name(f".{path.name}.part")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
+        with fresh(temporary).open("x", encoding="utf-8") as file:
             for finding, numbers in report.numbered():
                 for number in numbers:
                     name, line = report.places.of(number)
                     told = {"check": finding.check, "level": finding.level, "file": name, "line": line}
                     file.write(json.dumps(told) + "\n")
-        temporary.replace(path)
+        placed(temporary, path)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror}.", means="The rows found are not kept.") from error
     finally:

@@ -22,6 +22,7 @@ from data.command_line.programs import Limits, grammar_of_program, grammar_of_te
 from data.command_line.toml_file import read_grammar, write_toml
 from data.command_line.verification import check_column, checked
 from data.errors import DataError
+from data.file_modes import fresh, placed
 from data.generators.row_file import kind_of, write_rows
 from data.sources import SourceSettings, open_source
 from engine.errors import RecipeError
@@ -308,8 +309,9 @@ def _write_grammar(grammar: Grammar, path: Path, options: Namespace, say: Say) -
         )
     temporary = path.with_name(f".{path.name}.part")
     try:
-        temporary.write_text(write_toml(grammar), encoding="utf-8")
-        temporary.replace(path)
+        with fresh(temporary).open("x", encoding="utf-8") as file:
+            file.write(write_toml(grammar))
+        placed(temporary, path)
     except OSError as error:
         raise DataError(
             f"{path} cannot be written: {error.strerror or error}.", means="", remedy="Check the path and its rights."

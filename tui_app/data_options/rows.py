@@ -6,16 +6,25 @@ Not here: what the commands of `finetui data` do (`data_commands/`).
 from __future__ import annotations
 
 from argparse import SUPPRESS, ArgumentParser, Namespace
+from collections.abc import Callable
+from itertools import islice
+from typing import TYPE_CHECKING
 
+from data.errors import DataError
 from data.loading import AUTO, Rows, Shape
 from data.sources import SourceSettings
 from engine.errors import RecipeError
 from tui_app.data_options.asking import can_ask, typed, understood
 
+if TYPE_CHECKING:
+    from engine.recipe_sections import DataSection
+
 STDIN = "-"
 WHERE = "file, folder, hub dataset (owner/name), generator:NAME, or - for stdin"
 
 
+NUM_TRIED = 20
+"""Rows of which one must be readable as a recipe reads its own."""
 READING = "How rows are read (--format, --template, --column …): finetui data --help"
 """The last line of a command's help, in place of options that all commands have."""
 
@@ -92,24 +101,48 @@ def check_max_rows(options: Namespace) -> None:
         )
 
 
-def rows_of(options: Namespace, dataset: str | None = None) -> Rows:
+def rows_of(options: Namespace, dataset: str | None = None, like: DataSection | None = None) -> Rows:
     """The rows that the options name; on a terminal, somebody is asked what cannot be told from the rows.
 
+    `like`: how a recipe reads its own rows, which counts where no option says otherwise and these rows can be read so.
     Raises DataError or RecipeError.
     """
     check_max_rows(options)
     name = dataset or options.dataset
+    like = like or _recipes_own(options)
 
     def opened(shape: Shape) -> Rows:
         return Rows(name, source_of(options), shape, options.max_rows)
 
     may_ask = can_ask() and name != STDIN and not getattr(options, "json", False)
-    rows = understood(opened, shape_of(options), answer_from=typed if may_ask else None)
+    rows = _read_alike(opened, options, like) if like is not None and name != STDIN else None
+    rows = rows or understood(opened, shape_of(options), answer_from=typed if may_ask else None)
     if dataset is None:
         # What was answered is part of what the command was told, as if it had been typed as options.
         options.format, options.template = rows.shape.format, rows.shape.template
         options.column = [f"{new}={old}" for new, old in rows.shape.columns.items()]
     return rows
+
+
+def _recipes_own(options: Namespace) -> DataSection | None:
+    """How the recipe reads rows that a command was given for its tokens; None without one."""
+    if getattr(options, "recipe", None) is None:
+        return None
+    from tui_app.recipe_source import source_of as recipe_source
+
+    return recipe_source(options.recipe, ()).recipe.data
+
+
+def _read_alike(opened: Callable[[Shape], Rows], options: Namespace, like: DataSection) -> Rows | None:
+    """The rows in the recipe's words or columns; None where an option says how, or no row can be read so."""
+    said = options.format != AUTO or options.template is not None or options.column
+    if said or (like.template is None and not like.columns):
+        return None
+    try:
+        rows = opened(Shape(like.format, like.template, dict(like.columns), options.system))
+    except DataError:
+        return None
+    return rows if any(row.example is not None for row in islice(rows, NUM_TRIED)) else None
 
 
 def _renamed(word: str) -> tuple[str, str]:

@@ -31,7 +31,7 @@ def add_model(parser: ArgumentParser) -> None:
     """Whose tokens are counted or shown."""
     how = parser.add_argument_group("tokens, with a model's own chat template")
     how.add_argument("--model", metavar="M", help="bundled:NAME, a folder, or a hub model in the cache")
-    how.add_argument("--recipe", metavar="R", help="preset, recipe file or run that says model and length")
+    how.add_argument("--recipe", metavar="R", help="preset, recipe file or run: model, length, reading")
     how.add_argument("--max-length", type=int, metavar="N", help="longest row in tokens; 1024 if not said")
     how.add_argument("--last-answer", action="store_true", help="of each conversation, train the last answer only")
 
@@ -88,7 +88,7 @@ def recipe_for(options: Namespace, rows: Rows, dataset: str) -> tuple[Recipe, Pa
         # Of the recipe's rows nothing is left but how they are rendered; the splits are not made here.
         kept = ("rendering", "completion_only_loss", "trained_answers", "system", "on_overflow", "seed")
         values["data"] = {name: values["data"][name] for name in kept if name in values["data"]}
-        values["ladder"]["enabled"] = False
+        values["ladder"] = {"enabled": False}  # what it allowed would be a fault with the ladder off
     if options.model is not None:
         values["model"] = {"name_or_path": options.model}
     shape = rows.shape

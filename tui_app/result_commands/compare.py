@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import RecipeError, RunDirError
 from engine.run_dir import RunDir
+from tui_app.newer_runs import tell_of_newer
 from tui_app.screen_options import add_looks
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
     from tui_app.display import front_for, looks_for
 
     runs = chosen(options.runs)
+    tell_of_newer(*runs)
     if options.json or options.csv:
         from tui_app.runs.comparison import Side
 

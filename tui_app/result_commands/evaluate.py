@@ -93,7 +93,7 @@ def fewer_rows(target: RunDir, before: RunState, after: RunState, dataset: str) 
     if not now or min(now) >= most:
         return []
     told = f"Before, {most} rows were scored; status, report and screens now show these {min(now)}."
-    return [told, f"All of them again: finetui eval {target.reference}"]
+    return [told, f"All of them again: finetui eval {target.typed}"]
 
 
 def wants_list_only(options: argparse.Namespace) -> bool:
@@ -151,6 +151,7 @@ def prepared(target: RunDir, options: argparse.Namespace) -> Asked:
     from engine.evaluation.request import OWN_ROWS, Asked, settings_of
     from engine.evaluation.targets import subject_in
     from engine.evaluation.variants import variants_of
+    from engine.foreign_code import confirm
     from engine.recipe import Recipe
 
     subject = subject_in(target)
@@ -174,12 +175,14 @@ def prepared(target: RunDir, options: argparse.Namespace) -> Asked:
     )
     check_settings(settings_of(recipe, asked))
     variants_of(target, recipe, asked)
+    if options.run_code:
+        confirm("answers", recipe.model.name_or_path)  # whoever types it allows it
     if options.data is None:
         if subject is not None:
             raise RecipeError(
                 f"{target.name} scores a model, which has no test split of its own.",
                 means="Nothing says on which rows it is to be scored.",
-                remedy=f"Name them: finetui eval {target.reference} --data ROWS",
+                remedy=f"Name them: finetui eval {target.typed} --data ROWS",
             )
         refuse_reading_options(options)
         return replace(asked, rows=OWN_ROWS)
@@ -249,7 +252,7 @@ def kept_rows(target: RunDir, recipe: Recipe, options: argparse.Namespace) -> st
     if options.system is None:
         options.system = recipe.data.system
     options.dataset = options.data
-    rows = rows_of(options)
+    rows = rows_of(options, like=recipe.data)
     with readable_elsewhere(rows) as dataset:
         source = {
             "dataset": str(Path(dataset).resolve()) if Path(dataset).exists() else dataset,

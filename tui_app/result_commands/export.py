@@ -176,7 +176,7 @@ def _asked(found: RunDir, ask: Any, title: str, settings: dict[str, Any], option
         if options.json:
             print(json.dumps({"run": found.name, "request": request.number}))
         else:
-            print(f"request {request.number} of run {found.name} goes on: {program()} attach {found.reference}")
+            print(f"request {request.number} of run {found.name} goes on: {program()} attach {found.typed}")
         return 0
     with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
         exit_code, _state = watch_request(found, request.number, as_json=False, skip_starts=starts)
@@ -232,7 +232,7 @@ def next_steps(run: RunDir, made: list[ArtifactExported], program: str) -> list[
     if "hub" in kinds and not any("pushed" in note for each in made for note in each.notes):
         told.append("Nothing was sent. The same with --push does it.")
     if kinds & {"merged", "gguf"}:
-        told.append(f"Next:  {program} chat {run.reference}      talk to it")
+        told.append(f"Next:  {program} chat {run.typed}      talk to it")
     return told
 
 

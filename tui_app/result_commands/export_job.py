@@ -6,6 +6,7 @@ Not here: what stands in the files (`engine.jobs`), and exports of a trained run
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import re
 import shutil
@@ -13,8 +14,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data.file_modes import released, users_umask
 from engine.errors import RecipeError, RunDirError
 from engine.jobs.engines import JOB_ENGINES, job_engine
+from engine.redaction import secret_in
 from tui_app.plain import one_line
 from tui_app.shell_words import shell_words
 
@@ -29,7 +32,7 @@ USAGE = "PRESET|RECIPE|RUN --to {} [OPTIONS]"
 
 def engine_asked(words: Sequence[str]) -> str | None:
     """The scheduler that the words of `finetui export` name after --to; None where they name artifacts."""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in itertools.zip_longest(words, words[1:], fillvalue=""):
         if (kinds := _kinds_of(word, following)) and len(kinds) == 1 and kinds[0] in JOB_ENGINES:
             return kinds[0]
     return None
@@ -69,6 +72,7 @@ def run(options: argparse.Namespace) -> int:
     """Write the job and say what to type next; the exit code. Raises FinetuiError."""
     engine = job_engine(options.to)
     settings = {option.key: getattr(options, option.key) for option in engine.options}
+    _refuse_secrets({**settings, "name": options.name})
     for key, value in settings.items():
         if any("\n" in word or not word.strip() for word in ([value] if isinstance(value, str) else value or [])):
             flag = key.replace("_", "-")
@@ -88,21 +92,34 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _refuse_secrets(settings: dict[str, str | list[str] | None]) -> None:
+    for key, value in settings.items():
+        for word in [value] if isinstance(value, str) else value or []:
+            if kind := secret_in(word):
+                raise RecipeError(
+                    f"--{key.replace('_', '-')} holds {kind}.",
+                    means="A job's files are kept, shared and shown; nothing was written.",
+                    remedy="Leave it out: put it into the environment or ~/.netrc of the machine where the job runs.",
+                )
+
+
 def job_of(options: argparse.Namespace) -> Job:
     """The recipe with all that a job needs to know of it. Raises FinetuiError."""
     from importlib.metadata import version
 
+    from engine.foreign_code import refuse_unconfirmed
     from engine.hardware import read_hardware
     from engine.jobs.job import Job
     from engine.jobs.needs import is_meant_for_cpu, needs_of
     from engine.jobs.words import gpus_of
     from engine.model_facts import shape_for
-    from engine.run_dir import finetui_home
+    from engine.run_dir import runs_root
     from engine.starting import with_absolute_paths
     from tui_app.recipe_source import source_of
 
     source = source_of(options.source, [*options.set, *_hosts(options.nodes)])
     recipe = with_absolute_paths(source.recipe, source.base_dir)
+    refuse_unconfirmed(recipe)
     _refuse_absent(recipe, source.base_dir)
     shape, _ = shape_for(recipe, source.base_dir)
     card = _card_key(getattr(options, "device", None))
@@ -121,7 +138,7 @@ def job_of(options: argparse.Namespace) -> Job:
         needs=needs_of(recipe, read_hardware(), shape, uses_card=uses_card),
         program=_program(),
         version=version("finetui"),
-        run_root=(finetui_home() / "runs").absolute(),
+        run_root=runs_root().absolute(),
         cards=card,
     )
 
@@ -150,13 +167,15 @@ def write(made: JobFiles, folder: Path, *, force: bool) -> list[str]:
             remedy="Choose another folder with -o, or write over it with --force.",
         )
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        with users_umask():
+            folder.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
         raise RunDirError(
             f"{folder} cannot be made: {fault.strerror}.", means="Nothing was written.", remedy="Choose another: -o DIR"
         ) from fault
     for name in changed:
         write_atomic(folder / name, made.files[name])
+        released(folder / name)
     return changed
 
 

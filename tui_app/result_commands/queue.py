@@ -25,7 +25,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         dest="action", metavar="ACTION", title="actions, each with --help", prog="finetui queue"
     )
     adding = actions.add_parser("add", help="put a preset, recipe file or run at the end, and start the queue")
-    adding.add_argument("source", metavar="PRESET|RECIPE|RUN")
+    adding.add_argument("source", metavar="PRESET|RECIPE|RUN", help="preset name, recipe file, or run name or folder")
     adding.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override section.key")
     adding.add_argument("--name", default="", metavar="NAME", help="what its run is called")
     adding.add_argument("--hold", action="store_true", help="do not start the queue for it")
@@ -138,9 +138,9 @@ def stop(options: argparse.Namespace) -> int:
         run = RunDir(Path(entry.run))
         if options.now:
             control.send(run, "stop")
-            print(f"run {run.name} saves and ends; go on with it: finetui resume {run.reference}")
+            print(f"run {run.name} saves and ends; go on with it: finetui resume {run.typed}")
         else:
-            print(f"run {run.name} goes on. Watch it: finetui attach {run.reference}")
+            print(f"run {run.name} goes on. Watch it: finetui attach {run.typed}")
     return 0
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from engine.environment import child_environment, worker_command
 from engine.errors import DiedError, RunDirError
 from engine.run_dir import RunDir
+from tui_app.newer_runs import tell_of_newer
 
 HELP = "a run on one page, with its curves (md, html)"
 USAGE = "[OPTIONS] RUN"
@@ -32,6 +33,7 @@ def run(options: argparse.Namespace) -> int:
     from tui_app.plain import printable
 
     found = RunDir.open(options.run)
+    tell_of_newer(found)
     files = written(found, options.output)
     folder = files[0].parent
     if options.json:

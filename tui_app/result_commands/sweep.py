@@ -26,7 +26,7 @@ POLL_SECONDS = 0.5
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="PRESET|RECIPE|RUN")
+    parser.add_argument("source", metavar="PRESET|RECIPE|RUN", help="what is carried out with each combination")
     parser.add_argument(
         "--grid", action="append", required=True, metavar="KEY=V,V…", help="a field and its values; may be repeated"
     )

@@ -6,6 +6,7 @@ Not here: what a watcher sees (`tui_app/plain`).
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sys
 import time
@@ -33,6 +34,7 @@ from engine.run_state import RunState, fold, fold_all
 from engine.units import format_bytes
 from tui_app.plain import ending, lines, printable, status_lines
 from tui_app.runs.progress_line import ProgressLine
+from tui_app.terminal.notifying import bell
 
 POLL_SECONDS = 0.2
 INTERRUPTED = 130
@@ -134,7 +136,7 @@ def watch(run: RunDir, *, as_json: bool, skip_starts: int = 0) -> int:
     What came before the supervisor number `skip_starts` + 1 took charge is not printed.
     """
     follower = _whole_or_end(run) if not as_json and not skip_starts else Follower.of(run)
-    num_starts = 0
+    num_starts, was_going_on = 0, liveness(run) != "dead"
     try:
         for stamped, state in follower.follow():
             num_starts += isinstance(stamped.event, RunStarted)
@@ -147,6 +149,8 @@ def watch(run: RunDir, *, as_json: bool, skip_starts: int = 0) -> int:
     code, told = ended(run, follower.state)
     for line in told:
         print(line, file=stream, flush=True)
+    if was_going_on and not as_json and sys.stdout.isatty():
+        print(bell(os.environ), end="", flush=True)  # noqa: T201
     return code
 
 
@@ -167,7 +171,7 @@ def _whole_or_end(run: RunDir) -> Follower:
 
 def detached(run: RunDir) -> str:
     """The last line for somebody who leaves a run that goes on."""
-    return f"detached; run {run.name} goes on. Watch it: {program()} attach {run.reference}"
+    return f"detached; run {run.name} goes on. Watch it: {program()} attach {run.typed}"
 
 
 def ended(run: RunDir, state: RunState) -> tuple[int, tuple[str, ...]]:

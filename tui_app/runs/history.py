@@ -16,11 +16,13 @@ from engine.errors import RunDirError
 from engine.event_log import decode
 from engine.events import ArtifactExported, RunFinished, Stamped, VariantScored
 from engine.liveness import liveness
-from engine.run_dir import RunDir, finetui_home
+from engine.run_dir import RunDir, runs_root
 from engine.run_state import RunState, fold_all
 from tui_app.plain import one_line, standing
 
 HEAD_BYTES, TAIL_BYTES = 8 * 1024, 24 * 1024
+WHOLE_BYTES = 8 * 1024 * 1024
+"""A supervisor's file is some kilobytes long. One longer than this is damaged, and its ends have to do."""
 STEP = b'"event":"StepLogged"'
 SKIPPED = (b'"event":"DeviceSampled"', b'"event":"EvaluationProgressed"', b'"event":"ExportProgressed"')
 LIVE_PHASES = ("waiting", "preparing", "training", "paused", "evaluating", "exporting")
@@ -121,11 +123,12 @@ def _events_of(path: Path, *, whole: bool) -> list[Stamped]:
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
     with path.open("rb") as file:
         size = path.stat().st_size
-        if whole or size <= HEAD_BYTES + TAIL_BYTES:
+        if size <= (WHOLE_BYTES if whole else HEAD_BYTES + TAIL_BYTES):
             chunk = file.read()
         else:
-            head = file.read(HEAD_BYTES).rpartition(b"\n")[0]
-            file.seek(size - TAIL_BYTES)
+            most = WHOLE_BYTES // 4 if whole else 0
+            head = file.read(max(HEAD_BYTES, most)).rpartition(b"\n")[0]
+            file.seek(size - max(TAIL_BYTES, most))
             chunk = head + b"\n" + file.read().partition(b"\n")[2]
     return list(_decoded(chunk))
 
@@ -186,7 +189,7 @@ def matches(row: RunRow, words: str) -> bool:
 class History:
     """Every run under a root, read bit by bit. `rows` holds what is read so far, by path."""
 
-    root: Path = field(default_factory=lambda: finetui_home() / "runs")
+    root: Path = field(default_factory=runs_root)
     filter: str = ""
     sort: str = "newest"
     rows: dict[Path, RunRow] = field(default_factory=dict)

@@ -144,7 +144,7 @@ class RunWatch:
         if liveness(self.run) == "dead":
             raise RunDirError(
                 f"Run {self.run.name} is not running, so it cannot {command}.",
-                remedy=f"Go on with it: finetui resume {self.run.reference}",
+                remedy=f"Go on with it: finetui resume {self.run.typed}",
             )
         if command == "stop" and self.is_stopping:
             command = "abort"

@@ -6,6 +6,7 @@ Any number of them may look at the same run. Not here: reading the run (`tui_app
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import ClassVar
 
@@ -16,6 +17,7 @@ from textual.timer import Timer
 from textual.widgets import Input
 
 from engine.events import Event, RunFailed
+from engine.notification import end_of
 from engine.run_dir import RunDir
 from tui_app.glyphs import UNICODE, Glyphs
 from tui_app.keys import Key, bindings
@@ -32,6 +34,7 @@ from tui_app.screens.live_places import CSS, LOG_STRIP_FROM, mode_of, tabs_line
 from tui_app.screens.results import ResultPage
 from tui_app.screens.showing import show
 from tui_app.scrolling import Scroll
+from tui_app.terminal.notifying import message
 from tui_app.widgets.footer import KeyFooter
 from tui_app.widgets.line_view import LineView
 from tui_app.widgets.panel_view import PanelView
@@ -65,7 +68,7 @@ class LiveScreen(ResultPage):
         self._timer: Timer | None = None
         self.seconds_to_next_look = 0.0
         self._figures_due = 0.0
-        self._is_studying = self._was_over = False
+        self._is_studying = self._was_over = self._was_going_on = False
         self._explained: Event | None = None
         """The failure that brought up its panel."""
 
@@ -152,6 +155,8 @@ class LiveScreen(ResultPage):
         over, self._was_over = is_over(self._view), self._was_over
         if over and not self._was_over:
             self._figures_due = 0.0
+            self._ring()
+        self._was_going_on |= not over and self.viewer.loading is None
         self._was_over = over
         final = self._view.state.final
         is_new_failure = isinstance(final, RunFailed) and final != self._explained
@@ -163,6 +168,13 @@ class LiveScreen(ResultPage):
             self._paint(self._view)
         elif self.viewer.loading is None and (main := self.query_one("#main", PanelView)).panel is self.panels["loss"]:
             main.paint(self._view, is_active=self.active == "loss")
+
+    def _ring(self) -> None:
+        """Tell whoever looks elsewhere that the run they watched is over."""
+        ring = getattr(self.app, "ring", None)
+        end = end_of(self._view.state, died=True) if self._view is not None and self._was_going_on else None
+        if end is not None and ring is not None:
+            ring(message(end, os.environ))
 
     def paint(self) -> None:
         """Draw every panel that is seen, as things stand now."""

@@ -31,7 +31,7 @@ def show(first: Callable[[], Screen[Any]], looks: Looks, *, run: Callable[[], Ru
     left = run()
     if app.fault is not None:
         if left is not None:
-            tell(f"The screen failed; run {left.name} is untouched. Watch it: finetui attach {left.reference}")
+            tell(f"The screen failed; run {left.name} is untouched. Watch it: finetui attach {left.typed}")
         raise getattr(app.fault, "error", app.fault)  # of a worker, what went wrong in it
     if app.ended_by == signal.SIGHUP:  # nobody is there any more to be told anything
         return code or 0

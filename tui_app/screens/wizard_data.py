@@ -176,7 +176,7 @@ class DataPage(StepPage):
             self.sync()
 
     def on_column_mapping_mapped(self, event: ColumnMapping.Mapped) -> None:
-        from tui_app.steps.resolving import as_text
+        from tui_app.recipe_values import as_text
 
         event.stop()
         before = self.desk.draft
@@ -333,7 +333,7 @@ class DataPage(StepPage):
         if not self._proposals:
             self.wizard.say("nothing is proposed: it is known how these rows are read, or they are not read yet")
             return
-        from tui_app.steps.resolving import as_text
+        from tui_app.recipe_values import as_text
 
         meant = self._proposals[0]
         for name, value in (

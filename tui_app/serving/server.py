@@ -15,13 +15,16 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 import textual_serve
 from aiohttp import WSMsgType, web
+from aiohttp.http import HttpProcessingError
 from textual_serve.download_manager import DownloadManager
 
 from engine.errors import FinetuiError
+from engine.redaction import redacted
 from tui_app.serving.access import HEADERS, LOOPBACK, Access
 from tui_app.serving.session import QUIT_SECONDS, Session
 
@@ -31,6 +34,8 @@ FONT_SIZES = range(8, 33)
 MAX_CELLS = 1000
 MAX_MESSAGE_BYTES = 1024 * 1024
 HEARTBEAT_SECONDS = 15.0
+MAX_LOG_BYTES = 1024 * 1024
+"""After which the log begins anew, the last one kept beside it: every account of this machine can send nonsense."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -228,12 +233,17 @@ class WithoutSecret(logging.Formatter):
         self._secret = secret
 
     def format(self, record: logging.LogRecord) -> str:
-        return super().format(record).replace(self._secret, "…")
+        if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
+            # What is no HTTP is answered before anyone is asked for the token, and tells nothing of this program.
+            return f"{self.formatTime(record)} {record.name} a request that is no HTTP"
+        return redacted(super().format(record).replace(self._secret, "…"))
 
 
 def log_to(path: Path, secret: str) -> None:
     """Send what the server, aiohttp and asyncio have to say to a file instead of the terminal."""
-    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace", delay=True)
+    handler = RotatingFileHandler(
+        path, maxBytes=MAX_LOG_BYTES, backupCount=1, encoding="utf-8", errors="backslashreplace", delay=True
+    )
     handler.setFormatter(WithoutSecret(secret))
     for name in ("finetui.serving", "textual-serve", "aiohttp", "asyncio"):
         logger = logging.getLogger(name)

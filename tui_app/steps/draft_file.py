@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data.file_modes import make_private
 from engine.errors import RunDirError
+from engine.redaction import secret_in
 from engine.run_dir import finetui_home, write_atomic
 from tui_app.steps.draft import Draft
 
@@ -40,10 +42,10 @@ def draft_path() -> Path:
 def save(draft: Draft, place: int = 0) -> None:
     """Keep a draft and the step one is at. Raises RunDirError when the disk refuses it."""
     path = draft_path()
-    answers = [list(answer) for answer in draft.answers]
+    answers = [list(answer) for answer in draft.answers if not secret_in(str(answer))]
     values = {"version": VERSION, "base": draft.base, "answers": answers, "place": place}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(path.parent)
     except OSError as fault:
         raise RunDirError(
             f"{path.parent} cannot be made: {fault.strerror}.",

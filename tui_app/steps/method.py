@@ -148,7 +148,7 @@ def consent_choices(draft: Draft, _surroundings: Surroundings) -> Sequence[Choic
     from engine.errors import FinetuiError
     from engine.ladder import COSTLY
     from engine.ladder_faults import never_applies
-    from tui_app.steps.resolving import as_text
+    from tui_app.recipe_values import as_text
 
     try:
         recipe = draft.with_answer("ladder.costly", "[]").recipe()

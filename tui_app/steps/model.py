@@ -31,7 +31,7 @@ def model_choices(draft: Draft, surroundings: Surroundings) -> Sequence[Choice]:
 
 def offered(found: Iterable[Nearby]) -> Sequence[Choice]:
     """What lies around, as choices whose values `--set` reads as they are."""
-    from tui_app.steps.resolving import as_text
+    from tui_app.recipe_values import as_text
 
     return [Choice(as_text(each.value), each.label, each.detail) for each in found]
 

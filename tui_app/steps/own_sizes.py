@@ -13,8 +13,9 @@ from engine.hardware import Hardware
 from engine.model_shape import ModelShape, model_shape
 from engine.model_source import fetch_config, locate
 from presets.sizing import SIZES, Size, size_named, sizes
+from tui_app.own_recipe_defaults import added
 from tui_app.steps.draft import SIZE, Draft, Suggestion
-from tui_app.steps.resolving import own_questions
+from tui_app.steps.resolving import NOTHING_YET, own_questions
 
 
 @functools.lru_cache(maxsize=64)
@@ -72,7 +73,7 @@ def offered_sizes(draft: Draft, hardware: Hardware) -> tuple[Size, ...]:
 
 
 def _fixed(draft: Draft) -> dict[str, str]:
-    """What was typed and changes memory."""
+    """What was typed, or stands in the user's defaults, and changes memory."""
     sections = ("model.", "adapter.", "training.", "memory.")
-    typed = own_questions(draft.with_suggestions(()))
+    typed = dict(added(NOTHING_YET)) | own_questions(draft.with_suggestions(()))
     return {name: text for name, text in typed.items() if name.startswith(sections) and name != "model.name_or_path"}

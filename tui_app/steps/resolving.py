@@ -8,11 +8,8 @@ along; rungs that can never be taken any more are not allowed any more. All of i
 from __future__ import annotations
 
 import functools
-import tomllib
 from pathlib import Path
 from typing import Any
-
-import tomli_w
 
 from engine.bundled_models import PREFIX
 from engine.data_request import missing_rows
@@ -24,7 +21,9 @@ from engine.recipe_sections import AdapterSection, DataSection, LadderSection, T
 from engine.starting import export_problems, with_absolute_paths
 from presets.preset import all_presets, preset
 from presets.sizing import SIZES
+from tui_app.own_recipe_defaults import REASON, added
 from tui_app.recipe_source import Source, source_of
+from tui_app.recipe_values import as_text, field
 from tui_app.steps.draft import DEVICE, METHOD, OWN, PRESET, SIZE, USE_CASE, Draft, Suggestion
 from tui_app.steps.methods import METHOD_FIELDS, fields_of_method, method_of
 
@@ -69,12 +68,21 @@ def own_questions(draft: Draft) -> dict[str, str]:
     return given
 
 
-@functools.lru_cache(maxsize=256)
+Defaults = tuple[tuple[str, str], ...]
+
+
 def implied(draft: Draft) -> tuple[Suggestion, ...]:
     """What follows from the answers, with reasons, in the order of application. Raises FinetuiError."""
+    return _implied(draft, _own_defaults(draft))
+
+
+@functools.lru_cache(maxsize=256)
+def _implied(draft: Draft, defaults: Defaults) -> tuple[Suggestion, ...]:
     text, typed = base_text(draft.base), own_questions(draft)
     before = values_of(text)
-    found: list[Suggestion] = list(draft.suggestions) if draft.is_own else []
+    own = {name: Suggestion(name, value, REASON) for name, value in defaults}
+    found: list[Suggestion] = [each for each in draft.suggestions if each.field not in own] if draft.is_own else []
+    found += own.values()
     rows, model = field(before, "data.dataset"), field(before, "model.name_or_path")
     after = values_of(text, overrides=_as_overrides(found, typed))
     new_rows = not draft.is_own and field(after, "data.dataset") != rows
@@ -97,6 +105,13 @@ def implied(draft: Draft) -> tuple[Suggestion, ...]:
     found = [each for each in found if each.field not in typed]
     costly = _costly(values_of(text, overrides=_as_overrides(found, typed)))
     return (*found, *(costly if "ladder.costly" not in typed else ()))
+
+
+def _own_defaults(draft: Draft) -> Defaults:
+    """What the user's file of defaults adds to a preset or to a recipe of one's own; nothing to a complete one."""
+    if not draft.is_own and draft.base not in {each.name for each in all_presets()}:
+        return ()
+    return added(base_text(draft.base))
 
 
 def _exports(values: dict[str, Any]) -> list[Suggestion]:
@@ -167,9 +182,13 @@ def _costly(values: dict[str, Any]) -> list[Suggestion]:
     return [Suggestion("ladder.costly", as_text(kept), f"{gone} can never be taken with these settings")]
 
 
-@functools.lru_cache(maxsize=256)
 def overrides(draft: Draft) -> tuple[str, ...]:
-    return tuple(_as_overrides(list(implied(draft)), own_questions(draft)))
+    return _overrides(draft, _own_defaults(draft))
+
+
+@functools.lru_cache(maxsize=256)
+def _overrides(draft: Draft, defaults: Defaults) -> tuple[str, ...]:
+    return tuple(_as_overrides(list(_implied(draft, defaults)), own_questions(draft)))
 
 
 def changing_overrides(draft: Draft) -> tuple[str, ...]:
@@ -185,10 +204,14 @@ def changing_overrides(draft: Draft) -> tuple[str, ...]:
     return tuple(kept)
 
 
-@functools.lru_cache(maxsize=256)
 def _values(draft: Draft) -> dict[str, Any]:
     """The recipe's plain values, to be looked at only. Raises FinetuiError."""
-    return values_of(base_text(draft.base), overrides=overrides(draft))
+    return _values_with(draft, _own_defaults(draft))
+
+
+@functools.lru_cache(maxsize=256)
+def _values_with(draft: Draft, defaults: Defaults) -> dict[str, Any]:
+    return values_of(base_text(draft.base), overrides=_overrides(draft, defaults))
 
 
 def recipe(draft: Draft) -> Recipe:
@@ -288,15 +311,6 @@ def reason(draft: Draft, name: str) -> str:
     return f"preset {draft.base}" if draft.base in {each.name for each in all_presets()} else draft.base
 
 
-def field(values: dict[str, Any], name: str) -> Any:
-    """The value under a dotted name, None where it is not set."""
-    section, _, key = name.partition(".")
-    inside = values.get(section)
-    if not key:
-        return inside
-    return inside.get(key) if isinstance(inside, dict) else None
-
-
 @functools.cache
 def default(name: str) -> Any:
     """A field's default by its dotted name, None where it has none."""
@@ -310,38 +324,3 @@ def default(name: str) -> Any:
             return None
         info = fields[key]
     return info.get_default(call_default_factory=True) if not info.is_required() else None
-
-
-def as_text(value: Any) -> str:
-    """The text that `--set` reads as this value: bare where that is enough, as TOML else; None is empty."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return value if _reads_bare(value) else _toml(value)
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else _toml(value)
-
-
-def _reads_bare(text: str) -> bool:
-    if not text.strip() or text != text.strip() or "\n" in text or "\r" in text:
-        return False
-    try:
-        parsed = tomllib.loads(f"value = {text}")
-    except (tomllib.TOMLDecodeError, RecursionError):
-        return True
-    return len(parsed) != 1 or not isinstance(parsed["value"], str)
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{_toml_key(key)} = {_toml(each)}" for key, each in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(_toml(each) for each in value) + "]"
-    return tomli_w.dumps({"v": value}).removeprefix("v = ").rstrip("\n")
-
-
-def _toml_key(key: str) -> str:
-    return tomli_w.dumps({key: 0}).removesuffix(" = 0\n")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from engine.calibration import calibrated
 from engine.errors import FinetuiError, RecipeError
@@ -18,7 +17,7 @@ from engine.memory import EIGHT_BIT_STATE_BYTES, closed_form, trainable_paramete
 from engine.outlook import Outlook, outlook
 from engine.recipe import Problem, Recipe
 from engine.row_counts import row_counts
-from engine.run_dir import finetui_home
+from engine.run_dir import runs_root
 from engine.starting import Prospect, prospect, with_absolute_paths
 from tui_app.plan_values import Value, plan_values
 from tui_app.predicting import predictor_for
@@ -102,7 +101,7 @@ def sharpen(
     """The same by counted rows and the dry run: seconds, so not on a screen's own thread."""
 
     def look(found: Prospect, machine: Hardware) -> Outlook:
-        rows, rows_from = row_counts(found.recipe, draft.source().base_dir)
+        rows, rows_from = row_counts(found.recipe, draft.source().base_dir, on_wait=on_wait)
         with predictor_for(found, on_question=on_question, on_wait=on_wait) as predictor:
             return outlook(found.recipe, machine, found.shape, predictor, rows=rows, rows_from=rows_from)
 
@@ -154,7 +153,7 @@ def _offline(recipe: Recipe) -> Recipe:
 
 def disk_needed(found: Prospect, facts: ModelFacts) -> Disk:
     """What the run writes: trained weights and the optimizer's state per checkpoint, the result, the download."""
-    root = Path(found.recipe.run.root or finetui_home() / "runs")
+    root = runs_root(found.recipe.run.root)
     checkpoint = result = None
     if found.shape is not None:
         trained = trainable_parameters(found.plan, found.shape)

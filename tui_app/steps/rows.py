@@ -88,7 +88,7 @@ def format_choices(draft: Draft, _surroundings: Surroundings) -> Sequence[Choice
 
 def columns_choices(draft: Draft, _surroundings: Surroundings) -> Sequence[Choice]:
     """What the file's columns may mean, where nobody can tell for sure; nothing where it is known."""
-    from tui_app.steps.resolving import as_text
+    from tui_app.recipe_values import as_text
 
     looked = detected(draft)
     proposed = [each for each in looked.proposals if each.columns] if looked else []

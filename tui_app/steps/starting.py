@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from data.file_modes import released
 from engine.beginning import begin
 from engine.errors import RecipeError
 from engine.hardware import read_hardware
@@ -18,8 +19,11 @@ from tui_app.steps.draft import Draft
 from tui_app.steps.hardware import device_fault
 
 
-def start(draft: Draft, tell: Callable[[str], None]) -> RunDir:
-    """Start the run; the saved draft is dropped. `tell` gets remarks on the way. Raises FinetuiError."""
+def start(draft: Draft, tell: Callable[[str], None], *, called: str = "") -> RunDir:
+    """Start the run; the saved draft is dropped. `tell` gets remarks on the way; `called` is what the run is to be.
+
+    Raises FinetuiError.
+    """
     source, here = draft.source(), read_hardware()
     if told := device_fault(draft, here):
         raise RecipeError(told, means="Nothing was started.")
@@ -28,6 +32,7 @@ def start(draft: Draft, tell: Callable[[str], None]) -> RunDir:
         found,
         name=source.name,
         tell=tell,
+        called=called,
         earlier=source.run,
         visible_cards=draft.visible_cards(),
     )
@@ -52,7 +57,7 @@ def save_recipe(draft: Draft, path: Path) -> Path:
             remedy="Make it, or choose another place.",
         )
     write_atomic(target, text)
-    return target
+    return released(target)
 
 
 def free_recipe_path(draft: Draft, folder: Path) -> Path:

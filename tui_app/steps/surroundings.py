@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.hardware import Hardware, read_hardware
-from engine.run_dir import finetui_home, list_runs
+from engine.run_dir import list_runs, runs_root
 from engine.units import format_bytes
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def recent(root: Path | None = None) -> tuple[tuple[Nearby, ...], tuple[Nearby, 
     """(models, datasets) of the newest runs, each once. A recipe that cannot be read is passed over."""
     models: dict[str, Nearby] = {}
     rows: dict[str, Nearby] = {}
-    for run in islice(reversed(list_runs(root or finetui_home() / "runs")), MOST_RUNS):
+    for run in islice(reversed(list_runs(runs_root(root))), MOST_RUNS):
         try:
             values: dict[str, Any] = tomllib.loads(run.recipe.read_text(encoding="utf-8"))
             model, dataset = values["model"]["name_or_path"], values["data"]["dataset"]

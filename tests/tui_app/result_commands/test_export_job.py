@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from engine.errors import DataError, RecipeError, RunDirError
+from engine.foreign_code import confirm
 from engine.jobs.engines import JOB_ENGINES
 from engine.recipe import Recipe
-from tui_app.result_commands import carry_out, job_parser
+from tui_app.command_modules import carry_out, job_parser
 
 ROWS = "[model]\nname_or_path = 'some/model'\n[data]\ndataset = 'rows.jsonl'\n"
 
@@ -99,3 +100,17 @@ def test_the_options_of_a_scheduler_fit_a_screen(engine: str, monkeypatch: pytes
     lines = job_parser(engine).format_help().splitlines()
     assert len(lines) < 25
     assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("engine", JOB_ENGINES)
+def test_code_of_a_model_is_confirmed_before_its_job_is_written_and_the_job_confirms_it_there(
+    engine: str, here: Path
+) -> None:
+    words = ["mine.toml", f"--to={engine}", "--gpus=L4:1", "--set", "model.trust_remote_code=true", "-o", "job"]
+    with pytest.raises(RecipeError, match="trust_remote_code"):
+        carry_out("export", words)
+    assert not (here / "job").exists()
+    confirm("code", "some/model")
+    carry_out("export", words)
+    (script,) = (path for path in (here / "job").iterdir() if path.suffix in (".sbatch", ".yaml"))
+    assert "finetui trust some/model > /dev/null" in script.read_text()

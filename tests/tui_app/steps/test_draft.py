@@ -13,9 +13,9 @@ from engine.errors import RecipeError
 from engine.hardware import emulate, read_hardware
 from engine.recipe import Recipe, field_names, values_of
 from presets.preset import all_presets
+from tui_app.recipe_values import as_text
 from tui_app.steps.draft import Draft
 from tui_app.steps.methods import fields_of_method, method_of
-from tui_app.steps.resolving import as_text
 from tui_app.steps.sequence import STEPS, step_of
 
 DEMO = Draft("demo-cpu")
