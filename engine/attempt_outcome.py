@@ -100,7 +100,7 @@ def unwritable(run: RunDir, name: str) -> Outcome:
     fault = errors.RunDirError(
         f"The process {name} could not write to {run.path}: the disk is full, or the folder cannot be written.",
         means="What was saved before is intact; starting it again would end the same way.",
-        remedy=f"Free space on that disk, then `finetui resume {run.reference}`.",
+        remedy=f"Free space on that disk, then `finetui resume {run.typed}`.",
     )
     return Outcome("failed", fault.happened, fault)
 
@@ -183,5 +183,14 @@ def died(run: RunDir, name: str, exit_code: int) -> errors.DiedError:
     return errors.DiedError(
         f"The process {name} {how} without saying why.",
         means=f"Checkpoints written before are intact.{hint}",
-        remedy=f"Look at {run.log_file(name)}; `finetui resume {run.reference}` goes on from the newest checkpoint.",
+        remedy=f"Look at {run.log_file(name)}; `finetui resume {run.typed}` goes on from the newest checkpoint.",
+    )
+
+
+def stopped_request(title: str) -> errors.StoppedError:
+    """What was asked of a finished run was stopped; the run itself was not."""
+    return errors.StoppedError(
+        f"Stopped: {title}.",
+        means="The trained result, and what was made of it before, are as they were.",
+        remedy="Ask for it again: what is up to date is not made twice.",
     )

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from engine.cuda_visible import VARIABLE
+from engine.foreign_code import refuse_unconfirmed, told
 from engine.launcher import launch
 from engine.liveness import liveness
 from engine.replaying import differences, expectations
@@ -24,16 +25,18 @@ def begin(
     *,
     name: str,
     tell: Callable[[str], None],
+    called: str = "",
     earlier: RunDir | None = None,
     allow_changes: bool = False,
     visible_cards: str | None = None,
 ) -> RunDir:
     """Make the run's folder and start its supervisor; the run.
 
-    `earlier` is the run that is repeated: what differs from it is told, and rows or a model that changed are refused
-    later. `visible_cards` is CUDA_VISIBLE_DEVICES for the run, None for that of this process. Raises FinetuiError.
+    It is numbered after `name`, unless it is to be `called` so. `earlier` is the run that is repeated: what differs
+    from it is told, and rows or a model that changed are refused later. `visible_cards` is CUDA_VISIBLE_DEVICES for the
+    run, None for that of this process. Raises FinetuiError.
     """
-    run = make(found, name=name, tell=tell, earlier=earlier, allow_changes=allow_changes)
+    run = make(found, name=name, tell=tell, called=called, earlier=earlier, allow_changes=allow_changes)
     _tell_of_others(run, tell)
     set_going(run, visible_cards=visible_cards)
     return run
@@ -44,15 +47,19 @@ def make(
     *,
     name: str,
     tell: Callable[[str], None],
+    called: str = "",
     earlier: RunDir | None = None,
     allow_changes: bool = False,
 ) -> RunDir:
     """The run's folder with all that its supervisor needs; nothing is started. Raises FinetuiError."""
+    refuse_unconfirmed(found.recipe)
     refuse_unready(found)
+    for warning in told(found.recipe):
+        tell(warning)
     if earlier is not None:
         for difference in differences(earlier, found):
             tell(f"differs from {earlier.name}: {difference}")
-    run = create_run(found, name=name)
+    run = create_run(found, name=name, called=called)
     if earlier is not None:
         expected = expectations(earlier, found.recipe, allow_changes=allow_changes)
         write_atomic(run.path / "expected.json", json.dumps(expected, indent=1))
@@ -85,7 +92,5 @@ def _tell_of_others(run: RunDir, tell: Callable[[str], None]) -> None:
     """Two runs on one device slow each other down, and may not fit together."""
     for other in list_runs(run.path.parent):
         if other.path != run.path and liveness(other) == "alive":
-            told = (
-                f"run {other.name} is running too, so both will be slower; `finetui pause {other.reference}` holds it"
-            )
+            told = f"run {other.name} is running too, so both will be slower; `finetui pause {other.typed}` holds it"
             tell(f"note: {told}")

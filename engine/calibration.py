@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from data.file_modes import make_private
 from engine.errors import RunDirError
 from engine.events import MemoryMeasured
 from engine.library_versions import step_versions
@@ -211,7 +212,7 @@ def _path() -> Path:
 @contextlib.contextmanager
 def _locked() -> Iterator[None]:
     """Only one process at a time reads and writes back."""
-    finetui_home().mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(finetui_home())
     with _path().with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -19,14 +19,14 @@ from typing import IO, Any, NoReturn
 
 import psutil
 
-from engine.environment import child_environment, worker_command
+from engine.environment import looking_environment, worker_command
 from engine.errors import DiedError, ModelError
 
 MODULE = "engine.training.dry_run.worker"
 QUIET_SECONDS, ANSWER_SECONDS = 120.0, 900.0
 """A worker that uses no processor time for so long, or needs so long for an answer, is given up. An answer takes 1 to
 12 s on an idle machine, and many times that beside a run that computes."""
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 0.25
 END_SECONDS = 2.0
 LONGEST_LINE = 1 << 20
 
@@ -41,7 +41,7 @@ class DryRunProcess:
         quiet_seconds: float = QUIET_SECONDS,
         on_wait: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_wait` is called every second while an answer is awaited; what it raises ends the waiting."""
+        """`on_wait` is called four times a second while an answer is awaited; what it raises ends the waiting."""
         self.module, self.quiet_seconds, self.on_wait = module, quiet_seconds, on_wait
         self.process: subprocess.Popen[bytes] | None = None
         self.errors: IO[bytes] | None = None
@@ -53,6 +53,8 @@ class DryRunProcess:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, _: TracebackType | None) -> None:
+        if kind is not None and self.process is not None:
+            self.process.kill()  # nobody waits for what it computes, and it has nothing to lose
         self.close()
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
@@ -107,14 +109,12 @@ class DryRunProcess:
 
     def _start(self) -> subprocess.Popen[bytes]:
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the worker; a pipe nobody reads could fill up)
-        # No card is looked for: a dry run needs none, and a context on one would take memory from the run.
-        environment = child_environment(offline=True) | {"CUDA_VISIBLE_DEVICES": "", "PYTHONWARNINGS": "ignore"}
         self.process = subprocess.Popen(
             worker_command(self.module),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
-            env=environment,
+            env=looking_environment(),
         )
         return self.process
 

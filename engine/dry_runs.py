@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from data.file_modes import make_private
 from engine.calibration import calibrated, with_transient
 from engine.dry_run_process import DryRunProcess
 from engine.dry_run_types import DryRun, StepSpec
@@ -100,7 +101,7 @@ class DryRunPredictor:
         except ValueError as fault:
             raise ModelError(f"The dry run gave an answer that makes no sense: {fault}.") from fault
         with contextlib.suppress(OSError, RunDirError):  # a full disk costs the cache, not the prediction
-            self.cache.mkdir(parents=True, exist_ok=True)
+            make_private(self.cache)
             write_atomic(self.cache / f"{key}.json", json.dumps({"versions": step_versions(), **result.to_json()}))
         return result
 
@@ -130,7 +131,7 @@ def dry_run_predictor(
 
     Plans that a dry run cannot answer are predicted by the closed form of `shape`; `MemoryPrediction.source` says
     why. Without a shape `first` is tried: None comes out where it cannot be predicted. `calibrate` scales by what
-    earlier runs on this machine measured. `on_question` and `on_wait` are called before each question and every second
+    earlier runs on this machine measured. `on_question` is called before each question, `on_wait` four times a second
     while an answer is awaited: a place for progress, a heartbeat, or a request to stop.
     """
     folder = cache or cache_dir() / "dry-runs"

@@ -7,6 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
+
+from engine.own_defaults import pinned
+
+if TYPE_CHECKING:
+    from engine.plan import Plan
 
 QUIET: dict[str, str] = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -61,7 +67,7 @@ def silence_telemetry() -> None:
 
 def child_environment(*, offline: bool = False) -> dict[str, str]:
     """The environment of a worker process that does not compute on a plan's device."""
-    environment = {name: value for name, value in os.environ.items() if name not in OTHERS_RANKS} | QUIET
+    environment = {name: value for name, value in os.environ.items() if name not in OTHERS_RANKS} | QUIET | pinned()
     if offline:
         environment |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
     return environment
@@ -79,6 +85,24 @@ def device_environment(*, device: str, uuid: str, expandable_segments: bool, is_
     if expandable_segments and "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:
         environment["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
     return environment
+
+
+def looking_environment() -> dict[str, str]:
+    """Of a worker that answers questions about rows and models: offline, and no card is looked for.
+
+    A context on a card would take memory from a run.
+    """
+    return child_environment(offline=True) | {"CUDA_VISIBLE_DEVICES": "", "PYTHONWARNINGS": "ignore"}
+
+
+def environment_of(plan: Plan) -> dict[str, str]:
+    """What an attempt needs on top to follow that plan. Once memory was short nothing is held back for speed."""
+    return device_environment(
+        device=plan.device,
+        uuid=plan.device_uuid,
+        expandable_segments=plan.expandable_segments,
+        is_capped=plan.enforce_limit or bool(plan.rungs),
+    )
 
 
 def worker_command(module: str, *arguments: str) -> list[str]:

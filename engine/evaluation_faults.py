@@ -5,9 +5,9 @@ Not here: the metrics themselves (`engine.evaluation.metrics`), which say what e
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
+from data.bounded_pattern import compiled
 from data.command_line.named_grammars import bundled_grammar, is_bundled
 from data.errors import DataError
 from engine.recipe_sections import EvaluationSection
@@ -45,7 +45,7 @@ def evaluation_faults(settings: EvaluationSection) -> Iterator[tuple[str, str, s
 
 def _pattern_fault(pattern: str) -> str:
     try:
-        groups = re.compile(pattern, re.MULTILINE).groups
-    except (re.error, OverflowError, RecursionError) as fault:
+        groups = compiled(pattern).groups
+    except ValueError as fault:
         return f"is no regular expression: {fault}."
     return "" if groups == 1 else f"has {groups} groups."

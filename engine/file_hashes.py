@@ -13,6 +13,7 @@ import re
 import time
 from pathlib import Path
 
+from data.file_modes import make_private
 from engine.errors import ModelError, RunDirError
 from engine.run_dir import cache_dir as default_cache_dir
 from engine.run_dir import write_atomic
@@ -96,5 +97,5 @@ class _Memory:
         if not self.changed:
             return
         with contextlib.suppress(OSError, RunDirError):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_private(self.path.parent)
             write_atomic(self.path, json.dumps(self.entries, indent=0, sort_keys=True))

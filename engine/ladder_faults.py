@@ -5,6 +5,7 @@ Not here: the rungs themselves (`ladder`), which know plans and not recipes.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from engine.recipe_sections import AdapterSection, DataSection, LadderSection, TrainingSection
@@ -27,9 +28,11 @@ def ladder_faults(
             f"allows {', '.join(named)}, but the ladder is off.",
             "Set ladder.enabled = true, or ladder.costly = [].",
         )
-    for name in named:
-        if reason := never_applies(name, limits, adapter, training, data):
-            remedy = "Change that, or take the rung out of ladder.costly."
+    reasons = {name: never_applies(name, limits, adapter, training, data) for name in named}
+    usable = json.dumps([name for name, reason in reasons.items() if not reason])
+    for name, reason in reasons.items():
+        if reason:
+            remedy = f"Change that, or leave the rung out: ladder.costly = {usable}."
             yield "costly", f"{name} can never be taken: {reason}.", remedy
 
 

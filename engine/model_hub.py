@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from data.file_modes import users_umask
 from engine.errors import ModelError
 from engine.model_folder import FolderFault, folder_fault
 
 # What training reads. Patterns that match nothing in a repository cost nothing.
 PLAIN_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "README.md")
 _CODE_FILES = ("*.py",)
+SETTINGS = ("config.json", "tokenizer_config.json", "chat_template.jinja", "chat_template.json")
+"""What is known of a model after a few kilobytes."""
 # Sub-folders hold other forms of the same weights; consolidated*.safetensors are Mistral's second copy.
 LEFT_OUT = ("*/*", "consolidated*.safetensors")
 
@@ -92,12 +95,17 @@ def fetch_config(request: HubRequest) -> Path:
     )
 
 
+def fetch_settings(request: HubRequest) -> Path:
+    """The folder with the model's small files: configuration, tokenizer settings, template. Raises ModelError."""
+    return _download(request, list(SETTINGS))
+
+
 def _download(request: HubRequest, patterns: list[str]) -> Path:
     """The snapshot folder with the files that match. One file, too, goes this way: it fails in a second without
     a network, where the hub's single-file download tries for twenty."""
     from huggingface_hub import snapshot_download
 
-    with hub_errors(request):
+    with hub_errors(request), users_umask():  # the hub's cache may belong to a group
         return Path(
             snapshot_download(
                 request.repo_id,

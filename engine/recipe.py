@@ -9,9 +9,9 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -23,6 +23,7 @@ from engine.distributed_faults import distributed_faults
 from engine.errors import RecipeError
 from engine.evaluation_faults import evaluation_faults
 from engine.ladder_faults import ladder_faults
+from engine.migrations import RECIPE_VERSION, migrated
 from engine.recipe_sections import (
     AdapterSection,
     DataSection,
@@ -36,11 +37,14 @@ from engine.recipe_sections import (
     Section,
     TrainingSection,
 )
+from engine.recipe_text import plain_values
+from engine.redaction import known_values, secret_in
 from engine.units import parse_bytes
 
-RECIPE_VERSION = 1
 MAX_RECIPE_BYTES = 1024**2
 """A recipe is a page; a larger file is rows or weights named by mistake."""
+MAX_FAULTS = 100
+"""Of single fields that are told at once; to look for the nearest name of each takes milliseconds."""
 
 # What users of other tools type, and where it went.
 FOREIGN_KEYS = {
@@ -131,10 +135,13 @@ class Recipe(Section):
 
 
 def values_of(text: str, *, name: str = "the recipe", overrides: Iterable[str] = ()) -> dict[str, Any]:
-    """The plain values of a recipe's TOML text with overrides applied, not judged yet. Raises RecipeError."""
+    """The plain values of a recipe's TOML text with overrides applied, not judged yet. Raises RecipeError.
+
+    Of a recipe of an earlier version they are those of this one; overrides are in the words of this one.
+    """
     try:
-        values = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as fault:
+        values, _ = migrated(plain_values(text), name)
+    except ValueError as fault:
         raise RecipeError(
             f"{name} is not valid TOML: {fault}.",
             means="Nothing was started.",
@@ -145,12 +152,35 @@ def values_of(text: str, *, name: str = "the recipe", overrides: Iterable[str] =
     return values
 
 
+def changes_of(path: Path) -> tuple[str, ...]:
+    """What is read otherwise than it is written in a recipe file of an earlier version. Raises RecipeError."""
+    return migrated(plain_values(path.read_text(encoding="utf-8")), str(path))[1]
+
+
 def faults(values: Mapping[str, Any]) -> list[Problem]:
     """Every fault of a recipe's plain values: those of single fields, or where there is none those between fields."""
+    if secrets := list(_secrets("", values, tuple(known_values()))):
+        return secrets
     try:
         return cross_problems(Recipe.model_validate(values))
     except ValidationError as fault:
         return _problems(fault.errors())
+
+
+def _secrets(name: str, value: Any, known: tuple[str, ...]) -> Iterator[Problem]:
+    """A fault for each text of a recipe that holds a secret. It is not shown: the error may be kept, too."""
+    if isinstance(value, str) and (kind := secret_in(value, known)):
+        yield Problem(
+            name,
+            f"holds {kind}; a recipe is copied into run folders, reports and jobs.",
+            "Leave it out: log in with `hf auth login`, or set HF_TOKEN or what else asks for it in the environment.",
+        )
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _secrets(f"{name}.{key}" if name else str(key), each, known)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _secrets(name, each, known)
 
 
 def field_sentence(name: str) -> str:
@@ -261,7 +291,7 @@ def _unreadable(path: Path, why: str) -> RecipeError:
 def _problems(errors: Iterable[Any]) -> list[Problem]:
     """One problem per field: a field that may be of two kinds fails as either of them."""
     found: dict[str, Problem] = {}
-    for error in errors:
+    for error in islice(errors, MAX_FAULTS):
         problem = _problem(error)
         if earlier := found.get(problem.field):
             happened = f"{earlier.happened.rstrip('.')}; or {problem.happened}"
@@ -326,8 +356,8 @@ def _apply(values: dict[str, Any], override: str) -> None:
         target.pop(parts[-1], None)
         return
     try:
-        parsed = tomllib.loads(f"value = {text}")
-    except (tomllib.TOMLDecodeError, RecursionError):
+        parsed = plain_values(f"value = {text}")
+    except ValueError:
         parsed = {}
     value = parsed["value"] if len(parsed) == 1 else text
     target[parts[-1]] = text if _wants_text(parts) and not isinstance(value, str) else value

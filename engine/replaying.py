@@ -6,13 +6,15 @@ the new run's own preparation stage, which has them in hand: it refuses. Not her
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from engine.errors import ChangedError, RunDirError
+from engine.migrations import migrated
 from engine.plan import Plan
-from engine.recipe import Recipe
+from engine.recipe import Recipe, values_of
 from engine.run_dir import RunDir, read_json
+from engine.run_format import UPGRADE, made_by
 from engine.settling import settled
 from engine.starting import Prospect, versions
 
@@ -35,7 +37,9 @@ def last_plan(run: RunDir) -> Plan:
         raise RunDirError(
             f"{path} cannot be read: {fault}.",
             means="Where the run's ladder ended cannot be told.",
-            remedy=f"Start anew from its recipe: finetui replay {run.recipe}",
+            remedy=f"A newer finetui made the run. Upgrade: {UPGRADE}"
+            if made_by(run).is_newer
+            else f"Start anew from its recipe: finetui replay {run.recipe}",
         ) from fault
 
 
@@ -62,13 +66,31 @@ def _differences(run: RunDir, then: dict[str, Any], found: Prospect) -> list[str
         told.append(f"device {found.plan.device_name}, was {then['device_name']}: losses will differ slightly")
     told += _ranks_differ(last_plan(run), found.plan)
     changed = changed_fields(recipe_of(run), found.recipe)
-    if then["recipe_sha256"] != Recipe.load(run.recipe).sha256():
+    if is_edited(run, then):
         changed.append("an edited recipe.toml")
     if changed:
         told.append(f"the recipe ({', '.join(changed)}): the result will differ")
     if then["hardware"].get("num_cores") != found.hardware.num_cores:
         told.append(f"{found.hardware.num_cores} cores, was {then['hardware'].get('num_cores')}: sums may round apart")
     return told
+
+
+def is_edited(run: RunDir, manifest: Mapping[str, Any]) -> bool:
+    """Whether the recipe of a run says something else than when the run was made, as far as that is known.
+
+    A hash is of all fields there were: it tells nothing once a version has added some. Manifests have the recipe itself
+    since; of one without it the hash counts only where recipe.toml names every field of today.
+    """
+    now = Recipe.load(run.recipe)
+    if isinstance(then := manifest.get("recipe"), dict):
+        return Recipe.from_values(migrated(then)[0]).sha256() != now.sha256()
+    written = values_of(run.recipe.read_text(encoding="utf-8"))
+    named = now.model_dump(mode="json", exclude_none=True)
+    is_of_today = all(
+        name in written and (not isinstance(fields, dict) or set(fields) <= set(written[name]))
+        for name, fields in named.items()
+    )
+    return bool(is_of_today and manifest["recipe_sha256"] != now.sha256())
 
 
 def _ranks_differ(then: Plan, now: Plan) -> list[str]:

@@ -18,9 +18,11 @@ from typing import Any, Literal
 
 from engine.checkpoints import MANIFEST
 from engine.errors import FinetuiError, RunDirError
+from engine.flushing import fsync_folder
 from engine.launcher import launch
 from engine.liveness import liveness
 from engine.run_dir import RunDir, read_json, write_atomic
+from engine.run_format import refuse_newer
 
 Stage = Literal["evaluate", "export"]
 MODULES: Mapping[str, str] = {"evaluate": "engine.evaluation.worker", "export": "engine.exporters.worker"}
@@ -71,6 +73,7 @@ def _written_first(file: Path, text: str) -> bool:
                 raise
     except FileExistsError:
         return False
+    fsync_folder(file.parent)
     return True
 
 
@@ -124,18 +127,18 @@ def ask(run: RunDir, stage: Stage, title: str, arguments: Mapping[str, Any]) -> 
 
     Raises RunDirError when the run has no result yet or somebody works on it, DiedError as `launch` does.
     """
+    refuse_newer(run)
     if (state := liveness(run)) != "dead":
         raise RunDirError(
             f"Run {run.name} is at work ({state}).",
             means=f"One thing at a time is done for a run, so this was not begun: {title}.",
-            remedy=f"Ask again when it is over: finetui attach {run.reference} shows it, finetui stop {run.reference} "
-            "ends it.",
+            remedy=f"Ask again when it is over: finetui attach {run.typed} shows it, finetui stop {run.typed} ends it.",
         )
     if not is_ready(run):
         raise RunDirError(
             f"Run {run.name} has no trained result yet.",
             means="There is nothing to score or to export.",
-            remedy=f"Let it finish first: finetui resume {run.reference}",
+            remedy=f"Let it finish first: finetui resume {run.typed}",
         )
     request = add(run, stage, title, arguments)
     try:

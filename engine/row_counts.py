@@ -15,17 +15,20 @@ import itertools
 import json
 import os
 import subprocess
+import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from data.errors import DataError, FinetuiError
 from data.file_choice import holds_rows
+from data.file_modes import make_private
 from data.readers import readers
 from engine import worker_start
 from engine.converted_models import converted_folder
 from engine.data_request import data_request, missing_rows
-from engine.environment import child_environment, worker_command
+from engine.environment import looking_environment, worker_command
 from engine.errors import DiedError, RunDirError
 from engine.model_folder import TOKENIZER_FILES
 from engine.model_hub import HubRequest, cached_config
@@ -41,6 +44,7 @@ WAIT_SECONDS = 120.0
 """A plan waits so long. 20,000 rows in 16 MB took 56 s on a busy machine with two cores, 8 of them for imports."""
 MAX_BYTES = 32 * 1024**2
 """Rows in larger files would not be done in that time, so they are not begun."""
+LOOK_SECONDS = 0.25
 MAX_FILES = 10_000
 MAX_CACHED = 500
 """Counts kept; each is 2 to 5 kB."""
@@ -57,12 +61,18 @@ Stamps = list[tuple[str, int, int]]
 
 
 def row_counts(
-    recipe: Recipe, base_dir: Path, *, may_count: bool = True, wait_seconds: float = WAIT_SECONDS
+    recipe: Recipe,
+    base_dir: Path,
+    *,
+    may_count: bool = True,
+    wait_seconds: float = WAIT_SECONDS,
+    on_wait: Callable[[], None] = lambda: None,
 ) -> tuple[RowLengths | None, str]:
     """(lengths of the train rows, where from), or (None, why they are not known). Nothing is downloaded or converted.
 
     Expects a recipe whose existing paths are absolute. Without `may_count` only what was counted earlier is looked up.
-    A fault in rows or model is a reason, never an error: it is for the run to refuse them.
+    `on_wait` is called four times a second while they are counted; what it raises ends the counting. A fault in rows or
+    model is a reason, never an error: it is for the run to refuse them.
     """
     try:
         if why := _why_not(recipe, base_dir):
@@ -76,7 +86,7 @@ def row_counts(
         if found is None:
             if why := _too_much(recipe, stamps[0]) or ("" if may_count else "they were not counted yet"):
                 return None, why
-            found = _counted(recipe, folder, wait_seconds)
+            found = _counted(recipe, folder, wait_seconds, on_wait)
             if (_stamps(row_files(recipe)), _stamps(tokenizer_files(folder))) == stamps:  # else somebody wrote to them
                 _keep(kept, found)
         if LATE in found:
@@ -203,29 +213,31 @@ def _kept(path: Path) -> dict[str, Any] | None:
 def _keep(path: Path, found: dict[str, Any]) -> None:
     """Remember, and forget the oldest. A full disk costs the cache, not the plan."""
     with contextlib.suppress(OSError, RunDirError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(path.parent)
         write_atomic(path, json.dumps(found))
         files = sorted(path.parent.glob("*.json"), key=lambda each: each.stat().st_mtime, reverse=True)
         for old in files[MAX_CACHED:]:
             old.unlink(missing_ok=True)
 
 
-def _counted(recipe: Recipe, folder: Path, wait_seconds: float) -> dict[str, Any]:
+def _counted(recipe: Recipe, folder: Path, wait_seconds: float, on_wait: Callable[[], None]) -> dict[str, Any]:
     """The worker's answer, or that it took too long. Raises DiedError where it ends without one.
 
     What the worker found wrong is raised as a FinetuiError.
     """
-    try:
-        done = subprocess.run(
-            worker_command(worker_start.MODULE, MODULE, str(folder), str(os.getpid())),
-            input=recipe.to_toml().encode(),
-            capture_output=True,
-            timeout=wait_seconds,
-            env=child_environment(offline=True) | {"CUDA_VISIBLE_DEVICES": "", "PYTHONWARNINGS": "ignore"},
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return {LATE: wait_seconds}
+    with subprocess.Popen(
+        worker_command(worker_start.MODULE, MODULE, str(folder), str(os.getpid())),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=looking_environment(),
+    ) as worker:
+        try:
+            done = _exchanged(worker, recipe.to_toml().encode(), wait_seconds, on_wait)
+        except subprocess.TimeoutExpired:
+            return {LATE: wait_seconds}
+        finally:
+            worker.kill()
     try:
         told = json.loads(done.stdout)
         if "error" not in told:
@@ -235,6 +247,24 @@ def _counted(recipe: Recipe, folder: Path, wait_seconds: float) -> dict[str, Any
     if error := told.get("error"):
         raise FinetuiError(str(error["happened"]), means=str(error["means"]), remedy=str(error["remedy"]))
     return dict(told)
+
+
+def _exchanged(
+    worker: subprocess.Popen[bytes], question: bytes, wait_seconds: float, on_wait: Callable[[], None]
+) -> subprocess.CompletedProcess[bytes]:
+    """What the worker wrote until its end. Raises TimeoutExpired where that does not come in time."""
+    end = time.monotonic() + wait_seconds
+    unsaid: bytes | None = question
+    while True:
+        try:
+            out, err = worker.communicate(unsaid, timeout=min(LOOK_SECONDS, wait_seconds))
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > end:
+                raise
+            unsaid = None
+            on_wait()
+        else:
+            return subprocess.CompletedProcess(worker.args, worker.returncode, out, err)
 
 
 def ending(done: subprocess.CompletedProcess[bytes]) -> str:

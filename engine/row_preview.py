@@ -23,7 +23,7 @@ from data.receipt import Receipt
 from data.understanding.detection import Detection
 from engine import errors
 from engine.data_request import missing_rows
-from engine.environment import child_environment, worker_command
+from engine.environment import looking_environment, worker_command
 from engine.errors import DiedError, FinetuiError, ModelError
 from engine.recipe import Recipe
 from engine.row_counts import ending, tokenizer_folder
@@ -149,7 +149,6 @@ class RowPreviewing:
     def _answers(self, folder: Path | None, deadline: float, *more: str) -> Iterator[dict[str, Any]]:
         """What the worker tells, line by line. Raises TimeoutError at the deadline."""
         words = (str(folder or UNTOKENIZED), str(os.getpid()), str(self.num_rows), *more)
-        quiet = {"CUDA_VISIBLE_DEVICES": "", "PYTHONWARNINGS": "ignore"}
         with (
             tempfile.TemporaryFile() as said,
             subprocess.Popen(
@@ -157,7 +156,7 @@ class RowPreviewing:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=said,
-                env=child_environment(offline=True) | quiet,
+                env=looking_environment(),
             ) as worker,
         ):
             self._worker = worker

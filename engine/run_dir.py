@@ -14,34 +14,47 @@ requests/  exports/  evaluations/  report/  what was asked later: artifacts, sco
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import shlex
+import shutil
 import stat
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data.file_modes import make_private, placed
+from engine import own_defaults, run_names
+from engine.base_folders import cache_base, data_base
 from engine.errors import RunDirError
+from engine.flushing import fsync_folder
 
 
 def finetui_home() -> Path:
-    """Where runs lie unless told otherwise: `$FINETUI_HOME`, else `$XDG_DATA_HOME/finetui`."""
+    """Where runs lie: `$FINETUI_HOME`, else `paths.home` of the user's defaults, else `$XDG_DATA_HOME/finetui`."""
     if home := os.environ.get("FINETUI_HOME"):
         return Path(home)
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "finetui"
+    return own_defaults.folder("paths.home") or data_base() / "finetui"
+
+
+def runs_root(named: str | Path | None = None) -> Path:
+    """The folder that runs lie in: the one that is named, as `run.root` of a recipe does, else that of the home."""
+    return Path(named) if named else finetui_home() / "runs"
 
 
 def cache_dir() -> Path:
-    """Where converted models lie: `$FINETUI_CACHE`, else `$XDG_CACHE_HOME/finetui`."""
+    """Where converted models lie: `$FINETUI_CACHE`, else `paths.cache` of the same, else `$XDG_CACHE_HOME/finetui`."""
     if cache := os.environ.get("FINETUI_CACHE"):
         return Path(cache)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finetui"
+    return own_defaults.folder("paths.cache") or cache_base() / "finetui"
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Replace a file whole: temporary file, fsync, rename. Raises RunDirError when the disk refuses it."""
+    """Replace a file whole: temporary file, flush, rename, flush the folder. Raises RunDirError."""
     temporary: Path | None = None
     try:
         with tempfile.NamedTemporaryFile(
@@ -51,8 +64,9 @@ def write_atomic(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        placed(temporary, path)
         temporary = None
+        fsync_folder(path.parent)
     except OSError as fault:
         raise RunDirError(
             f"{path} cannot be written: {fault.strerror}.",
@@ -89,7 +103,12 @@ class RunDir:
     @property
     def reference(self) -> str:
         """What names this run on the command line: its name, or its path where it lies elsewhere."""
-        return self.name if self.path.parent == (finetui_home() / "runs").resolve() else str(self.path)
+        return self.name if self.path.parent == runs_root().resolve() else str(self.path)
+
+    @property
+    def typed(self) -> str:
+        """`reference` as a shell takes it for one word: what a remedy tells people to type is copied as it stands."""
+        return shlex.quote(self.reference)
 
     @property
     def recipe(self) -> Path:
@@ -217,26 +236,26 @@ class RunDir:
         return max((int(m[1]) for m in names if m), default=0) + 1
 
     @staticmethod
-    def create(root: Path, recipe_name: str) -> RunDir:
-        """Make `<root>/<recipe>-<n>` with the next free n, readable by its owner only.
+    def create(root: Path, recipe_name: str, *, name: str = "") -> RunDir:
+        """Make `<root>/<recipe>-<n>` with the next free n, or the folder called `name`, readable by its owner only.
 
-        Raises RunDirError when the root cannot be written.
+        Raises RunDirError when the root cannot be written or the name is taken, RecipeError for one that is none.
         """
-        stem = re.sub(r"[^a-z0-9]+", "-", recipe_name.lower()).strip("-") or "run"
         try:
-            root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            taken = [re.fullmatch(rf"{stem}-(\d+)", p.name) for p in root.iterdir()]
-            number = max((int(m[1]) for m in taken if m), default=0) + 1
+            make_private(root)
             while True:
-                path = root / f"{stem}-{number}"
+                path = run_names.require_free(root, name) if name else root / run_names.numbered(root, recipe_name)
                 try:
                     path.mkdir(mode=0o700)
                     break
-                except FileExistsError:
-                    number += 1
+                except FileExistsError:  # taken a moment ago
+                    continue
             run = RunDir(path.resolve())
-            for folder in (run.events, run.log, run.control, run.dataset, run.checkpoints, run.answers):
-                folder.mkdir(mode=0o700)
+            with run.gone_unless_made():
+                for folder in (run.events, run.log, run.control, run.dataset, run.checkpoints, run.answers):
+                    folder.mkdir(mode=0o700)
+                for folder in (run.path, run.path.parent):
+                    fsync_folder(folder)
         except OSError as fault:
             raise RunDirError(
                 f"No run folder can be made under {root}: {fault.strerror}.",
@@ -245,16 +264,30 @@ class RunDir:
             ) from fault
         return run
 
+    @contextlib.contextmanager
+    def gone_unless_made(self) -> Iterator[None]:
+        """Remove the folder again where the block that fills it fails: half of one would be taken for a run."""
+        try:
+            yield
+        except BaseException:
+            shutil.rmtree(self.path, ignore_errors=True)
+            raise
+
     @staticmethod
     def open(reference: str, root: Path | None = None) -> RunDir:
-        """The run of that name under `root`, or at that path. Raises RunDirError naming near ones."""
+        """The run of that name under `root`, or at that path; also by how its name begins, and `-` for the newest.
+
+        Raises RunDirError naming near ones, or those that begin so where there are several.
+        """
         import difflib
 
-        root = root or finetui_home() / "runs"
+        root = runs_root(root)
         for path in (root / reference, Path(reference)):
             if any(map(os.path.exists, (path / "events", path / "supervisor.json"))):  # False for names that cannot be
                 return RunDir(path.resolve())
         names = [run.name for run in list_runs(root)]
+        if name := run_names.meant(reference, names):
+            return RunDir((root / name).resolve())
         near = difflib.get_close_matches(reference, names, n=3, cutoff=0.4) or names[-3:]
         raise RunDirError(
             f"There is no run {reference!r}.",
@@ -267,12 +300,14 @@ class RunDir:
 
 def list_runs(root: Path | None = None) -> list[RunDir]:
     """Every run under a root, the one changed last at the end."""
-    root = root or finetui_home() / "runs"
+    root = runs_root(root)
     if not root.is_dir():
         return []
     found: list[tuple[float, str, RunDir]] = []
     with os.scandir(root.resolve()) as entries:
         for entry in entries:
+            if entry.name.startswith("."):  # on its way out (`cleaning`)
+                continue
             try:
                 events = os.stat(f"{entry.path}/events")  # noqa: PTH116 - of ten thousand runs
             except OSError:

@@ -27,10 +27,10 @@ from engine.model_source import locate
 from engine.plan import Plan, plan
 from engine.recipe import Problem, Recipe, recipe_error
 from engine.recipe_sections import Section
-from engine.run_dir import RunDir, finetui_home, write_atomic
+from engine.run_dir import RunDir, runs_root, write_atomic
+from engine.run_format import RUN_FORMAT
 from engine.units import format_bytes
 
-MANIFEST_VERSION = 1
 STACK = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets", "tokenizers", "finetui")
 MIN_FREE_BYTES = 1024**3
 
@@ -106,29 +106,34 @@ def with_absolute_paths(recipe: Recipe, base_dir: Path) -> Recipe:
     return Recipe.from_values(values)
 
 
-def create_run(found: Prospect, *, name: str) -> RunDir:
-    """Make the run folder: recipe, first plan, manifest.
+def create_run(found: Prospect, *, name: str, called: str = "") -> RunDir:
+    """Make the run folder: recipe, first plan, manifest. It is numbered after `name`, unless it is to be `called` so.
 
     Raises RunDirError when there is no room, ModelError when the model's folder is not complete.
     """
     refuse_unready(found)
-    root = Path(found.recipe.run.root or finetui_home() / "runs")
-    run = RunDir.create(root, found.recipe.run.name or name)
+    root = runs_root(found.recipe.run.root)
+    run = RunDir.create(root, found.recipe.run.name or name, name=called)
+    with run.gone_unless_made():
+        require_room(root, run)
+        write_atomic(run.recipe, found.recipe.to_toml())
+        write_atomic(run.plan(1), json.dumps(found.plan.to_json(), indent=1))
+        write_atomic(run.manifest, json.dumps(manifest(found), indent=1))
+        if wanted := found.recipe.export.to:
+            title = f"Export to {', '.join(wanted)}"
+            requests.add(run, "export", title, export_request(found.recipe), of_recipe=True)
+    return run
+
+
+def require_room(root: Path, run: RunDir) -> None:
+    """Raises RunDirError where a run would soon find the disk full."""
     free = shutil.disk_usage(run.path).free
     if free < MIN_FREE_BYTES:
-        shutil.rmtree(run.path)
         raise RunDirError(
             f"The disk of {root} has {format_bytes(free)} free; a run wants {format_bytes(MIN_FREE_BYTES)} at least.",
             means="The run was not started.",
             remedy="Free space there, or choose another place with FINETUI_HOME or --set run.root=/some/folder.",
         )
-    write_atomic(run.recipe, found.recipe.to_toml())
-    write_atomic(run.plan(1), json.dumps(found.plan.to_json(), indent=1))
-    write_atomic(run.manifest, json.dumps(manifest(found), indent=1))
-    if wanted := found.recipe.export.to:
-        title = f"Export to {', '.join(wanted)}"
-        requests.add(run, "export", title, export_request(found.recipe), of_recipe=True)
-    return run
 
 
 def refuse_unready(found: Prospect) -> None:
@@ -201,9 +206,10 @@ def export_request(recipe: Recipe) -> dict[str, Any]:
 def manifest(found: Prospect) -> dict[str, Any]:
     """From what the run was made. Hashes of model and rows join it once they are ready (model.json, prepared.json)."""
     return {
-        "version": MANIFEST_VERSION,
+        "version": RUN_FORMAT,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "recipe_sha256": found.recipe.sha256(),
+        "recipe": found.recipe.model_dump(mode="json", exclude_none=True),
         "seed": found.recipe.training.seed,
         "device": found.plan.device,
         "device_name": found.plan.device_name,

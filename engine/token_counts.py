@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.data_request import missing_rows
-from engine.environment import child_environment, worker_command
+from engine.environment import looking_environment, worker_command
 from engine.errors import DiedError, ModelError
 from engine.model_source import locate
 from engine.recipe import Recipe
@@ -130,7 +130,6 @@ class TokenCounting:
 
     def _answer(self, model: Path, path: Path, on_progress: Callable[[Progress], None]) -> dict[str, Any]:
         words = (str(model), str(os.getpid()), str(path), str(self.num_rows), str(self.sample))
-        quiet = {"CUDA_VISIBLE_DEVICES": "", "PYTHONWARNINGS": "ignore", "TOKENIZERS_PARALLELISM": "true"}
         with (
             tempfile.TemporaryFile() as said,
             subprocess.Popen(
@@ -138,7 +137,7 @@ class TokenCounting:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=said,
-                env=child_environment(offline=True) | quiet,
+                env=looking_environment() | {"TOKENIZERS_PARALLELISM": "true"},
             ) as worker,
         ):
             assert worker.stdin is not None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import errno
 import json
 import os
 import signal
@@ -19,8 +20,12 @@ from typing import Any, Protocol
 from engine.errors import FinetuiError, RunDirError, kind_of
 from engine.event_log import EventWriter
 from engine.events import Event, RunFailed, WorkerFailed, clip
+from engine.redaction import redact_streams
 
 PR_SET_PDEATHSIG = 1
+DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+MAX_CAUSES = 8
+"""How far back an exception is followed to what it was raised from."""
 
 
 class Witness(Protocol):
@@ -46,6 +51,7 @@ def answer_in_lines(answers: Callable[[], Iterable[dict[str, Any]]]) -> int:
     """
     told = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    redact_streams()
     warnings.simplefilter("ignore")
     with told:
         try:
@@ -57,8 +63,25 @@ def answer_in_lines(answers: Callable[[], Iterable[dict[str, Any]]]) -> int:
     return 0
 
 
+def refused_by_disk(fault: BaseException | None) -> RunDirError | None:
+    """The error for a disk that took or gave no more, whichever library met it; None for any other fault."""
+    for _ in range(MAX_CAUSES):
+        if isinstance(fault, OSError) and fault.errno in DISK_FAULTS:
+            what = fault.filename if isinstance(fault.filename, str) else "The disk"
+            return RunDirError(
+                f"{what} cannot be used: {os.strerror(fault.errno or 0)}.",
+                means="What was being done is not kept; what was saved before is intact.",
+                remedy="Make room on that disk, in bytes (`df -h`) or in files (`df -i`), or mend it; then "
+                "`finetui resume` the run.",
+            )
+        fault = fault and (fault.__cause__ or fault.__context__)
+    return None
+
+
 def failure(fault: BaseException) -> WorkerFailed:
     """The event that tells a failure to its reader. A fault that is not ours is named, not explained."""
+    if not isinstance(fault, FinetuiError):
+        fault = refused_by_disk(fault) or fault
     if isinstance(fault, FinetuiError):
         return WorkerFailed(
             error=kind_of(fault),
@@ -78,6 +101,7 @@ def failure(fault: BaseException) -> WorkerFailed:
 
 def at_edge(work: Callable[[], int], writer: Witness) -> int:
     """Run a worker's body; its exit code, or that of the failure it ended with."""
+    redact_streams()
     try:
         return work()
     except Exception as fault:  # noqa: BLE001 - the process edge: whatever escapes becomes one last event
@@ -92,10 +116,23 @@ def at_edge(work: Callable[[], int], writer: Witness) -> int:
 
 def at_run_edge(work: Callable[[], int], writer: EventWriter) -> int:
     """`at_edge` for the supervisor: what escapes is the run's final event."""
+    redact_streams()
     try:
         return work()
     except Exception as fault:  # noqa: BLE001 - the process edge: whatever escapes becomes the final event
         traceback.print_exc()
         event = RunFailed(**dataclasses.asdict(failure(fault)))
-        writer.write(event)
+        try:
+            writer.write(event)
+        except RunDirError as unwritable:
+            return unwritable.exit_code
         return event.exit_code
+
+
+def started(main: Callable[[list[str]], int], arguments: list[str]) -> int:
+    """The exit code of a process that writes to a run folder, also where it refuses before an edge could be drawn."""
+    try:
+        return main(arguments)
+    except (RunDirError, OSError) as fault:
+        print(fault, file=sys.stderr)  # noqa: T201 - goes to the log file
+        return RunDirError.exit_code

@@ -134,8 +134,7 @@ def _trained(run: RunDir, *, is_other: bool = False) -> Side:
     raise RunDirError(
         f"Run {run.name} has no trained result yet.",
         means="It goes on, or it ended before training was over.",
-        remedy=f"See how it stands: finetui status {run.reference}. Its base answers: "
-        f"finetui chat {run.reference} --with base",
+        remedy=f"See how it stands: finetui status {run.typed}. Its base answers: finetui chat {run.typed} --with base",
     )
 
 
@@ -171,7 +170,7 @@ def _exported_file(run: RunDir, wanted: str) -> Side:
             f"Run {run.name} has no GGUF file of the type {wanted}.",
             means=f"It has: {', '.join(files)}.",
             remedy=(f"Did you mean {' or '.join(near)}? " if near else "")
-            + f"To make it: finetui export {run.reference} --to gguf",
+            + f"To make it: finetui export {run.typed} --to gguf",
         )
     return _in_llama_cpp(run, by_lower[wanted.lower()])
 
@@ -188,5 +187,5 @@ def _not_exported(run: RunDir, what: str) -> RunDirError:
     return RunDirError(
         f"Run {run.name} has no {'merged model' if what == 'merged' else 'GGUF file'} yet.",
         means="It is made from the trained result when it is asked for.",
-        remedy=f"Make it: finetui export {run.reference} --to {what}",
+        remedy=f"Make it: finetui export {run.typed} --to {what}",
     )

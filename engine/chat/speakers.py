@@ -22,6 +22,7 @@ from engine.errors import OutOfMemoryError
 from engine.evaluation.contenders import Contenders, precision, with_adapter
 from engine.evaluation.generation import Limits
 from engine.evaluation.streaming import Streamer, Switch, has_card, set_threads
+from engine.foreign_code import refuse_unconfirmed
 from engine.plan import Plan
 from engine.recipe import Recipe
 from engine.run_dir import RunDir, cache_dir, read_json
@@ -65,7 +66,7 @@ def manner_of(run: RunDir) -> Manner:
     from engine.training.rendering import Renderer, rendering_for
     from engine.training.tokenizer_loading import load_tokenizer
 
-    recipe = Recipe.load(run.recipe)
+    recipe = refuse_unconfirmed(Recipe.load(run.recipe))
     if not run.model.exists():
         ready_model(run, recipe, cache_dir())
     tokenizer = load_tokenizer(Path(read_json(run.model)["folder"]), trust_remote_code=recipe.model.trust_remote_code)

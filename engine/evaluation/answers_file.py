@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from engine.errors import RunDirError
+from engine.flushing import fsync_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ class AnswersFile:
         What it holds of rows that nobody asked for this time stays, unless other questions were answered there.
         """
         if self._file == self.path and all(self.done.get(row) == answer for row, answer in answers.items()):
+            self._flush()
             return
         kept = self.done if self._file == self.path else {}
         whole = {**kept, **answers}
@@ -95,11 +97,20 @@ class AnswersFile:
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(self.path)
+            fsync_folder(self.path.parent)
             if self._file != self.path:
                 self._file.unlink()
         except OSError as fault:
             raise unwritable(self.path, fault) from fault
         self.done = dict(whole)
+
+    def _flush(self) -> None:
+        """Have the disk keep them: what says that all are there is written next."""
+        try:
+            os.fsync(self._fd)
+            fsync_folder(self.path.parent)
+        except OSError as fault:
+            raise unwritable(self.path, fault) from fault
 
     @property
     def seconds(self) -> float:

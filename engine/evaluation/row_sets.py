@@ -55,7 +55,7 @@ def row_set(run: RunDir, name: str, max_rows: int | None) -> RowSet:
         raise RunDirError(
             f"Run {run.name} holds no rows named {name!r}.",
             means=f"{path} is not there.",
-            remedy=f"Name the rows: finetui eval {run.reference} --data ROWS",
+            remedy=f"Name the rows: finetui eval {run.typed} --data ROWS",
         )
     rows: list[Conversation] = []
     columns: list[Mapping[str, Any]] = []

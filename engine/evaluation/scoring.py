@@ -6,12 +6,12 @@ Pure: texts in, numbers out. Not here: how answers come about (`generation`) and
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from data.bounded_pattern import BoundedPattern
 from engine.evaluation.normalization import WHITE_SPACE, normalised
 from engine.evaluation.statistics import wilson_interval
 from engine.events import clip
@@ -61,8 +61,8 @@ class Scorer:
     def __init__(
         self, answer_pattern: str | None, group_pattern: str | None, normalization: Iterable[str] = WHITE_SPACE
     ) -> None:
-        self._answer = re.compile(answer_pattern, re.MULTILINE) if answer_pattern is not None else None
-        self._group = re.compile(group_pattern, re.MULTILINE) if group_pattern is not None else None
+        self._answer = _pattern(answer_pattern, "evaluation.answer_pattern")
+        self._group = _pattern(group_pattern, "evaluation.group_pattern")
         self._normalization = tuple(normalization)
 
     @staticmethod
@@ -105,6 +105,10 @@ class Scorer:
         """Whether a growing answer holds its compared part complete: the match is followed by a line break."""
         match = self._answer.search(answer) if self._answer is not None else None
         return match is not None and match[1] is not None and "\n" in answer[match.end() :]
+
+
+def _pattern(pattern: str | None, setting: str) -> BoundedPattern | None:
+    return BoundedPattern(pattern, setting) if pattern is not None else None
 
 
 def tally(rows: Sequence[Judged]) -> Tally:

@@ -19,7 +19,7 @@ from engine.liveness import liveness
 from engine.model_source import locate
 from engine.recipe import Recipe
 from engine.requests import is_evaluation_only
-from engine.run_dir import RunDir, finetui_home, list_runs, read_json, write_atomic
+from engine.run_dir import RunDir, finetui_home, list_runs, read_json, runs_root, write_atomic
 from engine.starting import manifest, prospect
 
 KIND = "evaluation"
@@ -41,7 +41,7 @@ class Subject:
 
 def run_of(word: str) -> RunDir | None:
     """The run that a word names; None where it names a model. Raises RunDirError for what can only be a run."""
-    for path in (finetui_home() / "runs" / word, finetui_home() / "evaluations" / word, Path(word)):
+    for path in (runs_root() / word, finetui_home() / "evaluations" / word, Path(word)):
         if os.path.isdir(path / "events"):  # noqa: PTH112 - unlike Path.is_dir, False for names that cannot be
             return RunDir(path.resolve())
     is_model = ":" in word or "/" in word or word.lower().endswith(".gguf") or os.path.exists(word)  # noqa: PTH110

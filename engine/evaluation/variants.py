@@ -126,7 +126,7 @@ def _state(path: Path) -> tuple[int, int]:
 def _absent(word: str, run: RunDir, names: list[str]) -> RecipeError:
     near = nearest(word, names)
     meant = f"Did you mean {' or '.join(near)}? " if near else ""
-    made = f" Make it first: finetui export {run.reference} --to {word.partition('-')[0]}"
+    made = f" Make it first: finetui export {run.typed} --to {word.partition('-')[0]}"
     return RecipeError(
         f"Run {run.name} has no variant {word!r}.",
         means=f"There are: {', '.join(names) or 'none'}.",

@@ -23,6 +23,7 @@ from engine.evaluation.row_sets import RowSet, row_set
 from engine.evaluation.variants import Variant, variants_of
 from engine.event_log import EventWriter
 from engine.events import WarningRaised
+from engine.foreign_code import refuse_unconfirmed
 from engine.recipe import Recipe
 from engine.run_dir import RunDir, write_atomic
 from engine.worker_edge import at_edge, die_with_parent
@@ -32,6 +33,7 @@ def evaluate(run: RunDir, writer: EventWriter, number: int | None = None) -> int
     """Score every variant of the recipe, or of a request. Rows that cannot be scored are a warning, not a failure."""
     recipe = Recipe.load(run.recipe)
     asked = None if number is None else Asked.from_json(requests.read(run, number).arguments)
+    refuse_unconfirmed(recipe.model_copy(update={"evaluation": settings_of(recipe, asked)}))
     rows = row_set(run, asked.rows if asked else OWN_ROWS, settings_of(recipe, asked).max_rows)
     what = "test rows" if rows.name == OWN_ROWS else "rows"
     if rows.num_left_out:

@@ -109,7 +109,7 @@ def _check(job: Job, folder: Path) -> tuple[str, ...]:
         raise FinetuiError(
             "Loaded on its base, the adapter changes nothing.",
             means="Its tensors do not belong to this base, or training changed nothing; it is not kept.",
-            remedy=f"Look at the loss of the run: finetui status {job.run.reference}",
+            remedy=f"Look at the loss of the run: finetui status {job.run.typed}",
         )
     return (f"loaded on its base, it changes the logits by {difference:.2g} of their size",)
 

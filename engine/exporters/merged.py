@@ -25,10 +25,10 @@ from engine.exporters.model_card import merged_card
 from engine.exporters.references import Reference
 from engine.exporters.tensor_files import DTYPES, entries
 from engine.host import disk_free_bytes
-from engine.model_folder import check_folder
+from engine.model_folder import check_folder, own_files
 from engine.model_shape import model_shape
 from engine.recipe import Problem, Recipe
-from engine.run_dir import finetui_home, read_json
+from engine.run_dir import read_json, runs_root
 from engine.units import format_bytes
 
 ARTIFACT = "merged"
@@ -67,7 +67,7 @@ class Merged:
                     f"Choose the unquantized model as model.name_or_path, or {WITHOUT}.",
                 )
             ]
-        needed, root = _expected_bytes(config), Path(recipe.run.root or finetui_home() / "runs")
+        needed, root = _expected_bytes(config), runs_root(recipe.run.root)
         if needed is None or (free := disk_free_bytes(root)) >= needed + BESIDE_WEIGHTS_BYTES:
             return []
         lacks = f"the merged model takes about {format_bytes(needed)}, and the disk of {root} has {format_bytes(free)}"
@@ -165,10 +165,10 @@ def _write(job: Job, base: Path, merge: Merge | None, reason: str, folder: Path)
 
 
 def _copy_small_files(job: Job, base: Path, folder: Path) -> None:
-    """Everything of the base but its weights and its README, then the tokenizer that was trained with."""
+    """Everything of the base but its weights, then the tokenizer that was trained with; its README by another name."""
     leave = (".safetensors", ".safetensors.index.json", ".gguf", ".bin", ".bin.index.json", ".pt", ".pth", ".h5")
-    for path in base.iterdir():
-        if path.is_file() and not path.name.endswith(leave) and not path.name.startswith((".", "finetui-")):
+    for path in own_files(base):
+        if not path.name.endswith(leave) and not path.name.startswith((".", "finetui-")):
             shutil.copyfile(path, folder / ("BASE_README.md" if path.name == "README.md" else path.name))
     for pattern in TOKENIZER_FILES:
         for path in job.run.adapter.glob(pattern):

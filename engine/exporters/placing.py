@@ -25,12 +25,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from data.file_modes import released, users_umask
 from engine.checkpoints import MANIFEST as RESULT_MANIFEST
-from engine.checkpoints import fsync_folder
 from engine.errors import RunDirError
 from engine.events import ArtifactExported
 from engine.exporters import Job
 from engine.file_hashes import sha256_of
+from engine.flushing import fsync_folder, fsync_tree
 from engine.run_dir import read_json, write_atomic
 from engine.units import format_bytes
 
@@ -102,6 +103,8 @@ def remember(final: Path, event: ArtifactExported) -> ArtifactExported:
     """Note what was measured of an artifact in its manifest; without that note it counts as unfinished."""
     manifest = manifest_of(final)
     write_atomic(manifest, json.dumps(read_json(manifest) | {"event": dataclasses.asdict(event)}, indent=1))
+    if not is_of_run(final.parent):
+        released(manifest)
     return event
 
 
@@ -128,7 +131,9 @@ def staged(place: Path, name: str, made_from: Mapping[str, Any], num_bytes: int 
         yield folder
         files = _listed(folder)
         write_atomic(folder / MANIFEST, _manifest(name, made_from, files))
-        fsync_folder(folder)
+        if not is_of_run(place):
+            released(folder)
+        fsync_tree(folder)
         final, previous = place / name, _previous(place, name)
         if final.exists():
             final.rename(previous)
@@ -155,6 +160,9 @@ def staged_file(place: Path, name: str, made_from: Mapping[str, Any], num_bytes:
             raise ValueError(f"{name} was not written into the folder for it")
         files = {key: entry for key, entry in _listed(folder).items() if key == name}
         write_atomic(manifest_of(place / name), _manifest(name, made_from, files))
+        if not is_of_run(place):
+            released(manifest_of(place / name))
+            released(file)
         file.replace(place / name)
         fsync_folder(place)
 
@@ -164,7 +172,8 @@ def workplace(place: Path, name: str, num_bytes: int = 0) -> Iterator[Path]:
     """A fresh folder beside the final place, gone afterwards whatever happens: room for what is only on the way."""
     folder = place / f".{name}.unfinished-{os.getpid()}"
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        with contextlib.nullcontext() if is_of_run(place) else users_umask():
+            place.mkdir(parents=True, exist_ok=True)
         _restore(place, name)
         _remove_leftovers(place, name)
         refuse_foreign(place / name)
@@ -179,6 +188,11 @@ def workplace(place: Path, name: str, num_bytes: int = 0) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_of_run(place: Path) -> bool:
+    """Whether a folder lies in that of a run, which only its owner reads; another follows the person's umask."""
+    return any((each / "events").is_dir() and (each / "recipe.toml").is_file() for each in place.absolute().parents)
 
 
 def room_for(place: Path, num_bytes: int) -> None:

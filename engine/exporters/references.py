@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.file_modes import make_private
 from engine.evaluation.generation import Limits
 from engine.evaluation.held_out_loss import nats_of, scored_logits
 from engine.exporters import Job, Throttled, checking, placing
@@ -168,7 +169,7 @@ def _keep(path: Path, made_from: Mapping[str, Any], found: Reference) -> None:
     import numpy as np
 
     record = json.dumps({"made_from": made_from, "answers": found.answers, "losses": found.losses})
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(path.parent)
     beside = path.with_name(f".{path.name}.unfinished")
     try:
         with beside.open("wb") as file:

@@ -16,6 +16,7 @@ from engine.errors import OutOfMemoryError, RecipeError, RunDirError, StoppedErr
 from engine.event_log import EventWriter
 from engine.events import clip
 from engine.exporters import Job, all_exporters, in_order
+from engine.foreign_code import refuse_unconfirmed
 from engine.plan import Plan
 from engine.recipe import Recipe
 from engine.run_dir import RunDir, read_json
@@ -52,7 +53,7 @@ def job_of(run: RunDir, settings: dict[str, Any], writer: EventWriter) -> Job:
         )
     plan = Plan.from_json(read_json(run.newest_plan_file()))
     settle(plan)
-    return Job(run, Recipe.load(run.recipe), plan, settings, writer)
+    return Job(run, refuse_unconfirmed(Recipe.load(run.recipe)), plan, settings, writer)
 
 
 def _exported(kind: str, job: Job) -> list[Any]:

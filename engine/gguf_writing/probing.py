@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from data.conversation import Message
+from engine.chat_markup.bounded_rendering import RefusedByTemplateError, rendered
 from engine.errors import ModelError
 from engine.gguf_writing.probes import PLAIN_PROBES
 from engine.gguf_writing.vocabulary import SPACE, Vocabulary
@@ -133,8 +134,8 @@ def _conversation(tokenizer: Any) -> Iterator[Probe]:
     turns = [{"role": turn.role, "content": turn.content} for turn in TURNS]
     try:
         ids = Renderer(tokenizer, "chat", completion_only_loss=True).prompt_ids(TURNS)
-        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    except DataError:
+        text = rendered(tokenizer, turns, prompt=True)
+    except (DataError, RefusedByTemplateError):
         return
     yield Probe(text, ids, special=True)
 

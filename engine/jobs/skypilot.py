@@ -13,6 +13,7 @@ import shlex
 from pathlib import Path, PurePath
 
 from engine.bundled_models import PREFIX, bundled_model
+from engine.foreign_code import confirming_commands
 from engine.jobs.job import NODES, RECIPE_FILE, Job, JobEngine, JobFiles, JobOption, Settings, refused
 from engine.jobs.job_script import SKYPILOT_BODY
 from engine.jobs.words import gpus_per_node, number, plain_name, size_in_gib
@@ -83,7 +84,7 @@ def make(job: Job, settings: Settings) -> JobFiles:
         *_indented(_setup(job, spec)),
         "",
         "run: |",
-        *_indented(_run(job, is_kept=is_kept)),
+        *_indented(_run(job, recipe, is_kept=is_kept)),
         "",
     ]
     return JobFiles(
@@ -189,11 +190,12 @@ def _setup(job: Job, spec: str) -> list[str]:
     return told
 
 
-def _run(job: Job, *, is_kept: bool) -> list[str]:
+def _run(job: Job, recipe: Recipe, *, is_kept: bool) -> list[str]:
     return [
         f"name={job.name}",
         f"run_root={KEPT_RUNS if is_kept else RUNS}",
         'finetui() { command "$HOME/finetui-venv/bin/finetui" "$@"; }',
+        *confirming_commands(recipe),
         *SKYPILOT_BODY.strip("\n").split("\n"),
     ]
 

@@ -10,6 +10,7 @@ import re
 import shlex
 
 from engine.bundled_models import PREFIX
+from engine.foreign_code import confirming_commands
 from engine.jobs.job import NODES, RECIPE_FILE, Job, JobEngine, JobFiles, JobOption, Settings, refused
 from engine.jobs.job_script import SLURM_BODY
 from engine.jobs.words import gpus_per_node, number, plain_name, size_in_gib
@@ -106,6 +107,7 @@ def _settings(job: Job, settings: Settings) -> list[str]:
         f"run_root={shlex.quote(root)}  # every host must reach it",
         *lines,
         f'finetui() {{ command {shlex.join(program)} "$@"; }}',
+        *confirming_commands(job.recipe),
     ]
 
 

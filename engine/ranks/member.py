@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from engine.environment import child_environment, device_environment
+from engine.environment import child_environment, environment_of
 from engine.errors import DiedError, FinetuiError, RunDirError
 from engine.events import RunFailed, RunFinished, RunStopped
 from engine.first_look import glimpse
@@ -100,7 +100,7 @@ class Member:
                 raise RunDirError(
                     f"Run {self.run.name} is not running: nobody has started it within {self.wait_seconds:.0f} s.",
                     means="The first host owns the run; others can only take part in it.",
-                    remedy=f"Start it there, or: finetui resume {self.run.reference}",
+                    remedy=f"Start it there, or: finetui resume {self.run.typed}",
                 )
             time.sleep(POLL_SECONDS)
 
@@ -133,7 +133,7 @@ class Member:
         raise DiedError(
             f"The supervisor of run {self.run.name} has shown no life for {FORSAKEN_SECONDS:.0f} s.",
             means="The run has ended without saying why; its checkpoints are intact.",
-            remedy=f"On the first host: finetui resume {self.run.reference}; then join again.",
+            remedy=f"On the first host: finetui resume {self.run.typed}; then join again.",
         )
 
     def _take_part(self, call: Call) -> int:
@@ -142,12 +142,7 @@ class Member:
         self._check(call)
         command = attempt_command(self.run, call.attempt, plan, meeting := self._meeting(call))
         environment = child_environment(offline=Recipe.load(self.run.recipe).model.offline)
-        environment |= device_environment(
-            device=plan.device,
-            uuid=plan.device_uuid,
-            expandable_segments=plan.expandable_segments,
-            is_capped=plan.enforce_limit or bool(plan.rungs),
-        )
+        environment |= environment_of(plan)
         with self.run.log_file(f"attempt-{call.attempt}-on-{socket.gethostname()}").open("ab") as log:
             process = subprocess.Popen(
                 command,

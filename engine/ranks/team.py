@@ -6,13 +6,16 @@ Not here: torchrun's process, which the supervisor holds itself (`supervisor`), 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.kernel_kills import Witness, volunteer
+from engine.launcher import kill_group
 from engine.liveness import ProcessIdentity
 from engine.plan import Plan
 from engine.ranks.beats import mark_lost, read_beats
@@ -121,3 +124,19 @@ class Team:
                 self._known[rank] = beat.process
                 self._witnesses[rank] = Witness(beat.process.pid)
                 volunteer(beat.process.pid)
+
+
+@contextlib.contextmanager
+def ending(pid: int, team: Team | None) -> Iterator[None]:
+    """However this is left, nothing of the worker outlives it, helpers that it started included."""
+    try:
+        yield
+    finally:
+        end(pid, team)
+
+
+def end(pid: int, team: Team | None) -> None:
+    """End a worker with all that it started."""
+    kill_group(pid, signal.SIGKILL)
+    if team is not None:
+        team.end()

@@ -6,11 +6,14 @@ matplotlib, which no screen loads; the answer is one JSON line. Not here: what i
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from pathlib import Path
 
+from data.file_modes import released, users_umask
 from engine.errors import RunDirError
+from engine.flushing import fsync_tree
 from engine.run_dir import RunDir
 
 STEMS = ("loss", "memory", "device", "throughput")
@@ -39,7 +42,7 @@ def write_report(run: RunDir, folder: Path | None = None) -> list[Path]:
     files = {"report.md": markdown(told).encode(), "report.html": html(told, svgs).encode()}
     for curve in drawn:
         files |= {f"{curve.name}.svg": _on_white(curve.svg).encode(), f"{curve.name}.png": curve.png}
-    _put(place, files)
+    _put(place, files, run.report.absolute())
     return [place / name for name in files]
 
 
@@ -61,16 +64,21 @@ def _refuse_foreign(place: Path) -> None:
         )
 
 
-def _put(place: Path, files: dict[str, bytes]) -> None:
+def _put(place: Path, files: dict[str, bytes], own: Path) -> None:
     """Write beside the place, then rename: readers see the old report or the new one."""
     staged: Path | None = None
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        is_own = place == own
+        with contextlib.nullcontext() if is_own else users_umask():
+            place.parent.mkdir(parents=True, exist_ok=True)
         staged = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
         fresh, previous = staged / "new", staged / "old"
         fresh.mkdir(mode=0o700)
         for name, content in files.items():
             (fresh / name).write_bytes(content)
+        if not is_own:
+            released(fresh)
+        fsync_tree(fresh)
         if place.exists():
             place.rename(previous)
         try:

@@ -18,7 +18,7 @@ def result_section(facts: Facts) -> Section:
     """Every variant on the same rows, with 95 % intervals, then the pairs."""
     state = facts.state
     if not state.scores:
-        return Section("Result", (Paragraph(f"Nothing was scored. finetui eval {facts.run.name} does."),))
+        return Section("Result", (Paragraph(f"Nothing was scored. finetui eval {facts.run.typed} does."),))
     blocks: list[Block] = []
     for dataset in dict.fromkeys(score.dataset for score in state.scores):
         scores = [score for score in state.scores if score.dataset == dataset]

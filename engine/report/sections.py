@@ -72,11 +72,11 @@ def _ending(facts: Facts) -> Iterator[Block]:
     if isinstance(final, RunFailed):
         yield Paragraph(f"The run failed at {at}. {final.happened} {final.means} {final.remedy}", "bad")
     elif isinstance(final, RunStopped):
-        again = f"finetui resume {facts.run.name} goes on"
+        again = f"finetui resume {facts.run.typed} goes on"
         yield Paragraph(f"The run was stopped at {at}; {final.kept or 'nothing'} is kept, and {again}.", "warning")
     elif phase == "died":
         text = (
-            f"The run died at {at}: its process is gone without a last word. finetui resume {facts.run.name} goes on."
+            f"The run died at {at}: its process is gone without a last word. finetui resume {facts.run.typed} goes on."
         )
         yield Paragraph(text, "bad")
     elif phase != "finished":
@@ -268,7 +268,9 @@ def _git(raw: Any) -> str:
 
 def replay(facts: Facts) -> Section:
     """How the same run is made again, and the hashes that say it is the same."""
-    blocks: list[Block] = [Code("The same recipe, bit for bit on the same machine", f"finetui replay {facts.run.name}")]
+    blocks: list[Block] = [
+        Code("The same recipe, bit for bit on the same machine", f"finetui replay {facts.run.typed}")
+    ]
     if facts.state.rungs and facts.settled is not None:
         text = f"finetui replay {facts.run.path / 'settled.toml'}"
         blocks.append(Code("From where the ladder ended", text))

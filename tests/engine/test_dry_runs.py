@@ -60,6 +60,12 @@ REFUSES = """
         print(json.dumps({"id": json.loads(line)["id"], "error": error}), flush=True)
 """
 
+LATE = """
+    import pathlib, sys
+    sys.stdin.read()
+    pathlib.Path(__file__).with_suffix(".ended").touch()
+"""
+
 
 @pytest.fixture
 def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., DryRunProcess]:
@@ -178,8 +184,9 @@ def test_while_an_answer_is_awaited_somebody_else_can_be_served_or_end_it(
     def stop() -> None:
         raise StoppedError("The run was stopped.")
 
-    with worker("import signal; signal.pause()", on_wait=stop) as process, pytest.raises(StoppedError):
+    with pytest.raises(StoppedError), worker(LATE, on_wait=stop) as process:
         DryRunPredictor(CONFIG, SHAPE, tmp_path / "cache", process)(chosen)
+    assert not (tmp_path / "small_worker.ended").exists(), "its answer is not waited for"
 
 
 def test_a_closed_form_beside_dry_runs_is_put_on_their_footing(

@@ -210,7 +210,7 @@ def test_bytes_of_the_command_line_that_are_no_text_are_a_fault_of_the_field() -
     [
         'He said "no" \\ and left',
         "two\nlines\n\n",
-        "\ttab\r\nand \x00\x1b[31mcontrol\x7f",
+        "\ttab\r\nand \x01\x1b[31mcontrol\x7f",
         "żółw 漢字 🦥 \u2028 \u202e",
         "'''\"\"\"",
         "# no comment",

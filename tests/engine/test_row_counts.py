@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from engine import row_counts as counting
@@ -106,6 +107,21 @@ def test_rows_that_take_too_long_are_given_up_and_not_begun_again(
     late = (None, "counting them took more than 1 s, so it was ended")
     assert row_counts(recipe, tmp_path, wait_seconds=1) == late
     assert row_counts(recipe, tmp_path) == late
+
+
+def test_who_no_longer_waits_ends_the_counting_and_it_can_be_begun_again(
+    tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leave() -> None:
+        raise KeyboardInterrupt
+
+    recipe = asked(tiny_model_folder, write_rows(tmp_path / "rows.jsonl", ROWS))
+    with monkeypatch.context() as patched:
+        stand_in(tmp_path, patched, "import signal; signal.pause()")
+        with pytest.raises(KeyboardInterrupt):
+            row_counts(recipe, tmp_path, on_wait=leave)
+    assert psutil.Process().children(recursive=True) == []
+    assert row_counts(recipe, tmp_path)[1] == "counted with the model's tokenizer"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -72,9 +73,13 @@ def test_a_run_and_all_in_it_belong_to_its_owner_alone(tmp_path: Path) -> None:
     assert run.recipe.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_run_of_a_very_long_title_has_a_name_that_can_be_typed(tmp_path: Path) -> None:
+    assert [len(RunDir.create(tmp_path, "x" * 300).name) for _ in range(2)] == [92, 92]
+
+
 def test_a_place_where_no_folder_can_be_made_is_an_error_that_names_another_way(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    for root, name in ((tmp_path / "file", "demo"), (Path("/proc/runs"), "demo"), (tmp_path, "x" * 300)):
+    for root, name in ((tmp_path / "file", "demo"), (Path("/proc/runs"), "demo")):
         with pytest.raises(RunDirError, match="No run folder can be made") as told:
             RunDir.create(root, name)
         assert "FINETUI_HOME" in told.value.remedy
@@ -186,3 +191,9 @@ def test_a_broken_json_file_is_an_error_that_says_how_to_go_on(tmp_path: Path, c
     assert "finetui replay" in told.value.remedy
     with pytest.raises(RunDirError):
         read_json(tmp_path / "missing.json")
+
+
+def test_what_names_a_run_in_a_command_is_one_word_of_the_shell_whatever_its_folder_is_called(tmp_path: Path) -> None:
+    folder = tmp_path / "my runs $(touch x)"
+    run = RunDir.create(folder, "demo")
+    assert shlex.split(f"finetui resume {run.typed}") == ["finetui", "resume", str(run.path)]

@@ -41,6 +41,24 @@ while True:
     signal.pause()
 """
 
+LOADING = """
+print("loading", flush=True)
+import sys
+sys.stdin.read()
+def main(words):
+    print("touched the run", flush=True)
+    return 0
+"""
+
+
+LOADING_PARENT = """
+import os, subprocess, sys
+words = ["-P", "-m", "engine.worker_start", sys.argv[2], "/the/run", str(os.getpid())]
+child = subprocess.Popen([sys.argv[1], *words], stdin=subprocess.PIPE)
+sys.stdin.read()
+"""
+CHECKOUT = Path(__file__).parents[2]
+
 
 def worker(path: Path, body: str) -> subprocess.CompletedProcess[str]:
     code = WORKER.format(body=body)
@@ -133,3 +151,17 @@ def test_a_worker_whose_parent_is_gone_already_is_told_at_once() -> None:
     )
     assert done.stdout == "told\n"
     assert os.getpid() != gone.pid
+
+
+def test_a_worker_whose_parent_is_killed_while_it_loads_ends_before_it_touches_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slow_to_load.py").write_text(LOADING)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{CHECKOUT}")
+    command = [sys.executable, "-P", "-c", LOADING_PARENT, sys.executable, "slow_to_load"]
+    parent = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "loading\n"
+    parent.kill()
+    assert parent.stdout.read() == ""
+    parent.communicate()

@@ -90,6 +90,7 @@ def test_the_export_is_put_in_place_once_and_names_what_it_needs(
 
 
 @pytest.mark.slow(seconds=90)
+@pytest.mark.long
 def test_every_cell_runs_and_says_what_it_should(tmp_path: Path, tiny_model_folder: Path) -> None:
     from nbclient import NotebookClient
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from engine import requests
+from engine.checkpoints import MANIFEST, sealed_files
 from engine.errors import RecipeError, RunDirError, StoppedError
 from engine.events import ArtifactExported, ExportProgressed, RunFinished, WarningRaised
 from engine.exporters import all_exporters, in_order, worker
 from engine.exporters.placing import staged
-from engine.file_hashes import sha256_of
 from engine.liveness import ProcessIdentity
 from engine.run_dir import write_atomic
 from tests.engine.evaluation.conftest import Rig
@@ -116,8 +116,7 @@ def test_a_request_of_a_finished_run_survives_the_kill_of_its_worker(rig: Callab
 
 def finished(made: Rig) -> Rig:
     """The run with the marks that its stages leave, so that nothing but the request is to be done."""
-    files = {"adapter_model.safetensors": {"sha256": sha256_of(made.run.adapter / "adapter_model.safetensors")}}
-    write_atomic(made.run.adapter / "finetui-checkpoint.json", json.dumps({"files": files}))
+    write_atomic(made.run.adapter / MANIFEST, json.dumps({"files": sealed_files(made.run.adapter)}))
     write_atomic(made.run.manifest, json.dumps({"rows": {}}))
     write_atomic(made.run.answers / "done.json", "{}")
     return made
