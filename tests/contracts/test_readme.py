@@ -1,50 +1,48 @@
-"""The README's commands about rows, in its order, as somebody types them."""
+"""Pages whose commands need no trained run, carried out in their order as somebody types them.
+
+Pages about runs, and the commands of these that load a model, are in tests/runs/test_documents.py.
+"""
 
 from __future__ import annotations
 
-import re
-import shlex
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.documents import CHECKOUT, Done, told_commands, walk
 from tui_app.cli import main
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-COMMANDS = [
-    shlex.split(line, comments=True)[1:]
-    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    for line in block.splitlines()
-    if line.startswith("finetui data ")
-]
+DOCS = CHECKOUT / "docs"
+ROWS = DOCS / "your-own-data.md"
+WITHOUT_A_RUN = ("comfort", "glossary", "recipe", "speed", "trust")
+BY_FORMULA = {"plan": ("--closed-form",)}
+"""The dry run of `plan` loads the training stack; the pages about memory have one that is carried out as it stands."""
+ABOUT_ROWS = {"catalog", "check", "convert", "generate", "inspect", "mix", "split", "stats"}
 
 
-ROWS = ["data", "generate", "wireless", "--rows", "200", "--as", "conversations", "-o", "rows.jsonl"]
-NAMES = {"catalog", "check", "convert", "generate", "inspect", "mix", "split", "stats"}
+def faults(done: Sequence[Done]) -> list[Done]:
+    return [each for each in done if each.code != each.expected]
+
+
+@pytest.mark.parametrize("name", WITHOUT_A_RUN)
+def test_a_page_that_needs_no_run_does_what_it_says(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = list(walk(DOCS / f"{name}.md", tmp_path, main, added=BY_FORMULA))
+    assert done
+    assert faults(done) == []
 
 
 @pytest.mark.skipif(shutil.which("tar") is None, reason="one of the commands reads the help of tar")
-def test_the_commands_about_rows_do_what_the_readme_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_commands_about_rows_do_what_their_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert {words[1] for words in COMMANDS} == NAMES
-    assert ROWS in COMMANDS
-    for words in COMMANDS:
-        if "--model" not in words:
-            assert main(words) == 0, (words, capsys.readouterr())
+    about_rows = [told.words for told in told_commands(ROWS) if told.words[0] == "data"]
+    assert {words[1] for words in about_rows} == ABOUT_ROWS
+
+    def without_a_model(words: Sequence[str]) -> int:
+        return main(words) if words[0] == "data" and "--model" not in words else 0
+
+    assert faults(list(walk(ROWS, tmp_path, without_a_model))) == []
     written = {path.name for path in tmp_path.iterdir()}
-    assert written == {"links.csv", "rows.jsonl", "clean", "parts", "mixed.jsonl", "tar.toml", "tar.jsonl"}
-
-
-@pytest.mark.slow(seconds=23)
-def test_those_that_name_a_model_do_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(ROWS) == 0
-    with_model = [words for words in COMMANDS if "--model" in words]
-    assert with_model
-    for words in with_model:
-        assert main(words) == 0, (words, capsys.readouterr())
+    assert written >= {"links.csv", "rows.jsonl", "clean", "parts", "mixed.jsonl", "tar.toml", "tar.jsonl"}
