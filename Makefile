@@ -19,7 +19,7 @@ LLAMA_CPP := -DLLAVA_BUILD=OFF '-DCMAKE_PROJECT_llama.cpp_INCLUDE_BEFORE=$(CURDI
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: help install gguf demo wizard test check bench clean
+.PHONY: help install gguf demo wizard test test-long check bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -37,15 +37,19 @@ demo: $(INSTALLED)  ## fine-tune SmolLM2-135M on the bundled task, on this CPU
 wizard: $(INSTALLED)  ## start finetui as a user does, with no arguments
 	@$(BIN)/finetui
 
-# Three processes on two cores: while the test of one waits for what it started, the others compute.
+# Four processes on two cores: while the test of one waits for what it started, the others compute.
 test: $(INSTALLED_DEV) check  ## run the checks, then every test
-	@$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 4 --dist loadscope --no-loadscope-reorder -m "not long"
 
-check: $(INSTALLED_DEV)  ## formatting, lint, types and the layering rule
+test-long: $(INSTALLED_DEV)  ## run the tests that take a minute or more each
+	@$(BIN)/python -m pytest -m long
+
+check: $(INSTALLED_DEV)  ## formatting, lint, types, the layering rule, dependencies
 	@$(BIN)/ruff format --check --quiet . || { echo "Run: $(BIN)/ruff format ."; exit 1; }
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python .ci/audit.py
 
 bench: $(INSTALLED_DEV)  ## measure what the README promises about speed and memory
 	@failed=; for script in $$(grep -l '__main__' benchmarks/*.py); do \

@@ -8,11 +8,13 @@ What a test needs for its own subject lives beside that test.
 from __future__ import annotations
 
 import errno
+import gc
 import importlib.util
 import ipaddress
 import os
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +29,8 @@ SESSION = Path(tempfile.mkdtemp(prefix="finetui-tests-"))
 # One cache for the whole session, also where processes share the tests: a bundled model is converted once, and a dry
 # run is made once, whichever test needs it first.
 CACHE = Path(os.environ.setdefault("CACHE_OF_THE_TESTS", str(SESSION / "cache")))
+NUM_MODULES_FROZEN = [0]
+MANY_MODULES = 200
 SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN", "WANDB_API_KEY")
 SHARED = {
     "FINETUI_CACHE": str(CACHE),
@@ -75,6 +79,18 @@ def _take_own_cores() -> None:
 
 _shut_out_the_machine()
 _take_own_cores()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_collections() -> None:
+    """Take what was imported out of the garbage collector's way, again whenever much was imported since.
+
+    Trainers look for garbage after each training: of the tests of one that was half of the time.
+    """
+    if not gc.get_freeze_count() or len(sys.modules) > NUM_MODULES_FROZEN[0] + MANY_MODULES:
+        gc.collect()
+        gc.freeze()
+        NUM_MODULES_FROZEN[0] = len(sys.modules)
 
 
 @pytest.fixture(autouse=True)
@@ -173,7 +189,7 @@ def control_group() -> Iterator[Callable[[int], Path]]:
         name = next((each for each in ("memory.max", "memory.limit_in_bytes") if own and (own / each).exists()), "")
         if own is None or not name:
             pytest.skip("no control group of this process limits memory")
-        group = own / "finetui-test"
+        group = own / f"finetui-test-{os.getpid()}"
         try:
             group.mkdir()
             made.append(group)

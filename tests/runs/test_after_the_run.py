@@ -12,9 +12,10 @@ from engine.evaluation.answers_file import read_answers
 from engine.event_log import read_events
 from engine.run_dir import RunDir
 from engine.run_state import RunState, fold_all
+from tests import planted
 from tests.runs.conftest import Workshop
 
-pytestmark = pytest.mark.slow(seconds=100)
+pytestmark = pytest.mark.slow(seconds=170)
 
 NUM_ROWS = 20
 RECIPE = r"""
@@ -142,3 +143,9 @@ def test_the_modelfile_asks_as_training_did(exported: RunDir) -> None:
     modelfile = (exported.exports / "ollama" / "Modelfile").read_text()
     assert "You translate requests into venvy commands." in modelfile
     assert "<|im_start|>" in modelfile
+
+
+def test_no_export_and_no_score_is_open_to_others_or_holds_a_secret(exported: RunDir) -> None:
+    assert planted.num_files(exported.exports) > 5
+    assert planted.open_to_others(exported.path) == []
+    assert planted.leaks(exported.path) == []

@@ -13,6 +13,7 @@ from engine.event_log import EventReader, read_events
 from engine.events import DeviceSampled
 from engine.run_dir import RunDir, read_json
 from engine.run_state import fold_all
+from tests import planted
 
 pytestmark = pytest.mark.slow(seconds=85)
 
@@ -56,8 +57,24 @@ def test_every_event_line_is_small_and_of_its_own_writer(straight: RunDir) -> No
             assert json.loads(line)["writer"] == path.stem
 
 
-def test_the_run_folder_is_closed_to_others(straight: RunDir) -> None:
-    assert straight.path.stat().st_mode & 0o077 == 0
+def test_every_file_of_a_run_is_closed_to_others_and_holds_no_secret(workshop: Any, straight: RunDir) -> None:
+    """Under a umask that closes nothing, with secrets planted: of training, its report, an export and a job."""
+    elsewhere = workshop.folder / "asked" / "for"
+    for words in (
+        ("report", straight.name),
+        ("export", straight.name, "--to", "adapter"),
+        ("export", straight.name, "--to", "notebook", "-o", str(elsewhere)),
+        ("export", straight.name, "--to", "slurm", "-o", str(elsewhere / "job")),
+    ):
+        done = workshop.finetui(*words)
+        assert done.returncode == 0, done.stderr
+        assert not any(secret in done.stdout + done.stderr for secret in planted.SECRETS.values())
+    assert planted.num_files(straight.path) > 60
+    assert planted.open_to_others(workshop.home) == []
+    assert planted.leaks(workshop.home) == planted.leaks(elsewhere) == []
+    assert (elsewhere / "notebook.ipynb").stat().st_mode & 0o777 == 0o666
+    assert (elsewhere / "job" / "job.sbatch").stat().st_mode & 0o777 == 0o666
+    assert elsewhere.stat().st_mode & 0o777 == 0o777
 
 
 def test_status_runs_and_attach_tell_of_it(workshop: Any, straight: RunDir) -> None:

@@ -34,7 +34,7 @@ def assert_equal(workshop: Any, run: RunDir, straight: RunDir) -> None:
 
 def test_a_stopped_run_resumes_with_the_losses_of_an_uninterrupted_one(workshop: Any, straight: RunDir) -> None:
     run = workshop.begin("stopped")
-    workshop.wait_for_step(run, 2)
+    workshop.hold_after_step(run, 2)
     stopped = workshop.finetui("stop", run.name)
     assert stopped.returncode == 0, stopped.stderr
     assert "stopped" in workshop.finetui("status", run.name).stdout
@@ -72,7 +72,7 @@ def test_a_run_whose_supervisor_was_killed_is_shown_as_died_and_resumes_at_once(
 
 def test_a_damaged_checkpoint_is_passed_over(workshop: Any, straight: RunDir) -> None:
     run = workshop.begin("damaged")
-    workshop.wait_for(run, lambda event: isinstance(event, ev.CheckpointSaved) and event.step == 8)
+    workshop.hold_after_step(run, 5)
     assert workshop.finetui("stop", run.name).returncode == 0
     key = Plan.from_json(read_json(run.plan(1))).checkpoint_key()
     chosen, _ = newest(run.checkpoints, key)
@@ -134,7 +134,7 @@ def test_a_run_resumed_under_half_the_rank_goes_on_from_its_step_with_its_weight
     workshop: Any, straight: RunDir
 ) -> None:
     run = workshop.begin("narrowed", "training.save_steps=2")
-    workshop.wait_for_step(run, 4)
+    workshop.hold_after_step(run, 4)
     workshop.finetui("stop", run.name)
     workshop.wait_for(run, lambda event: isinstance(event, ev.RunStopped))
     plan = Plan.from_json(read_json(run.plan(run.latest_plan_number())))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -102,8 +103,9 @@ def is_sane(terminal: Tmux) -> None:
         "keypad_cursor_flag": "0",
     }
     terminal.run("clear-history")
-    terminal.command("clear; stty -a; echo done")
-    terminal.wait(r"^done")
+    end = f"end-{uuid4().hex[:6]}"  # not that of an earlier call, which is still to be seen
+    terminal.command(f"clear; stty -a; echo {end}")
+    terminal.wait(rf"^{end}")
     told = set(terminal.lines().replace(";", " ").split())
     assert {"echo", "icanon", "isig", "icrnl", "opost"} <= told
 

@@ -20,6 +20,7 @@ from engine.plan import Plan
 from engine.ranks.beats import read_beats
 from engine.run_dir import RunDir, read_json
 from engine.run_state import RunState, fold_all
+from tests import planted
 from tests.runs import one_long_row
 
 TWO = ("distributed.nproc_per_node=2", "training.per_device_train_batch_size=2")
@@ -110,6 +111,7 @@ def test_two_ranks_tell_one_story_and_each_of_its_own_memory(workshop: Any, both
         "rng_state_1.pth",
     }
     assert alive(both) == []
+    assert planted.open_to_others(both.path) == planted.leaks(both.path) == []
     status = workshop.finetui("status", both.name).stdout
     assert "rank 0" in status
     assert "rank 1" in status
@@ -162,7 +164,7 @@ def test_when_one_rank_runs_out_of_memory_all_go_on_with_less_and_the_same_effec
     assert alive(run) == []
 
 
-@pytest.mark.slow(seconds=30)
+@pytest.mark.slow(seconds=120)
 def test_killed_hung_and_stopped_ranks_end_within_a_minute_and_the_run_ends_as_an_uninterrupted_one(
     workshop: Any, both: RunDir, ordeal: Future[RunDir]
 ) -> None:

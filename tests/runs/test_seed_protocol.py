@@ -16,7 +16,7 @@ from engine.event_log import read_events
 from engine.plan import Plan
 from engine.run_dir import RunDir, read_json
 
-pytestmark = [pytest.mark.slow(seconds=150), pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow(seconds=150), pytest.mark.long, pytest.mark.timeout(1200)]
 PATIENCE = 900.0
 """Seconds for five attempts in a row, on a machine that is busy with other things too."""
 PRESET = "trinity-gemma3-12b-16gb"

@@ -58,6 +58,7 @@ def gone_through(workshop: Any, name: str, *overrides: str) -> RunDir:
 
 
 @pytest.mark.slow(seconds=40)
+@pytest.mark.long
 def test_a_model_in_two_parts_trains_loses_a_part_goes_on_and_is_saved_as_a_whole_one(workshop: Any) -> None:
     with ThreadPoolExecutor(1) as beside:
         whole = beside.submit(finished, workshop, "whole", "distributed.strategy=ddp", *TWO)
