@@ -19,6 +19,11 @@ async def until(pilot: Pilot[Any], holds: Callable[[], bool], seconds: float = 2
     await pilot.pause()
 
 
+async def sees(pilot: Pilot[Any], *words: str) -> None:
+    """Wait until all these words are on the screen: pages draw what has changed at their next look, not at each key."""
+    await until(pilot, lambda: all(each in shown(pilot.app) for each in words))
+
+
 def rows_of(app: App[Any]) -> list[str]:
     """The screen row by row, each as wide as the screen."""
     return [strip.text for strip in app.screen._compositor.render_strips()]

@@ -14,7 +14,7 @@ from textual.screen import Screen
 from engine.errors import RunDirError
 from tests.tui_app.live_driving import drive
 from tests.tui_app.live_runs import append, running_run
-from tests.tui_app.on_screen import shown, until
+from tests.tui_app.on_screen import sees, shown, until
 from tui_app.app import FinetuiApp
 from tui_app.drawing import ROLES, plain_text, width_of
 from tui_app.glyphs import ASCII, UNICODE
@@ -95,7 +95,7 @@ def test_a_question_is_answered_by_enter_safely_by_y_with_yes_and_by_escape_with
         for keys in (["enter"], ["right", "enter"], ["y"], ["escape"], ["n"]):
             app.push_screen(Confirm("Stop [b]it[/b]?", "\x1b[2Jtext", yes="Stop", no="Go on"), answers.append)
             await pilot.pause()
-            assert "Stop [b]it[/b]?" in shown(app)
+            await sees(pilot, "Stop [b]it[/b]?")
             await pilot.press(*keys)
         assert answers == [False, True, True, False, False]
 
@@ -114,7 +114,7 @@ def test_an_error_names_its_parts_and_can_be_copied() -> None:
         await pilot.press("y")
         assert app.clipboard == "It [red]broke[/red].\nNothing is lost.\nTry again.\n/log"
         await pilot.press("escape")
-        assert "What happened" not in shown(app)
+        await until(pilot, lambda: "What happened" not in shown(app))
 
     with_app(test)
 

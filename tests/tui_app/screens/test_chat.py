@@ -16,7 +16,7 @@ from textual.pilot import Pilot
 from engine.chat.settings import Settings
 from engine.run_dir import RunDir
 from tests.engine.evaluation.conftest import SYSTEM, Rig, one_thread, rig  # noqa: F401 - fixtures
-from tests.tui_app.on_screen import shown, until
+from tests.tui_app.on_screen import sees, shown, until
 from tui_app.app import FinetuiApp
 from tui_app.looks import Looks
 from tui_app.screens.chat import ChatPage
@@ -61,13 +61,13 @@ def test_a_conversation_on_the_screen(rig: Callable[..., Rig], tmp_path: Path) -
         await pilot.press(*"number 3", "enter")
         await until(pilot, lambda: "then your message" in shown(pilot.app) or page.is_ready)
         await until(pilot, lambda: page.is_answering and bool(page.dialogue.last_answers()))
-        assert SYSTEM in shown(pilot.app)
+        await sees(pilot, SYSTEM)
         await pilot.press("escape")
         await answered(pilot, page, 1)
         figures = [answer.figures or {} for answer in page.dialogue.turns[0].answers.values()]
         assert any(each.get("is_stopped") for each in figures)
         await until(pilot, lambda: "stopped by you" in shown(pilot.app))
-        assert "tuned, tiny-1" in shown(pilot.app)
+        await sees(pilot, "tuned, tiny-1")
         await pilot.press("up")
         assert page.field.value == "number 3"
         await pilot.press("down")
@@ -100,7 +100,7 @@ def test_a_killed_process_is_said_and_the_next_message_starts_it_again(
         assert page.worker is not None
         os.kill(page.worker.process.pid, signal.SIGKILL)
         await until(pilot, lambda: isinstance(pilot.app.screen, FaultDialog))
-        assert "was ended by signal 9" in shown(pilot.app)
+        await sees(pilot, "was ended by signal 9")
         await pilot.press("escape")
         await until(pilot, lambda: "Enter loads the model again" in shown(pilot.app))
         await pilot.press("b", "enter")

@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 
 from engine.run_dir import RunDir
 from tests.tui_app.live_runs import RECORDED, recorded_run
-from tests.tui_app.on_screen import shown, until
+from tests.tui_app.on_screen import sees, shown, until
 from tui_app.app import FinetuiApp
 from tui_app.glyphs import ASCII
 from tui_app.looks import Looks
@@ -41,8 +41,8 @@ def play(
 @pytest.mark.parametrize("size", [(80, 24), (140, 40), (60, 18)])
 def test_curves_facts_and_differences_are_on_the_page(size: tuple[int, int]) -> None:
     async def story(pilot: Pilot[int], _page: ComparePage) -> None:
-        assert "What came of them" in shown(pilot.app)
-        assert any(c in shown(pilot.app) for c in "⠁⠂⠄⡀⠒⠉⠤⣀")
+        await sees(pilot, "What came of them")
+        await until(pilot, lambda: any(c in shown(pilot.app) for c in "⠁⠂⠄⡀⠒⠉⠤⣀"))
         await pilot.press("end")
         await until(pilot, lambda: "What was asked differently" in shown(pilot.app))
 
@@ -51,12 +51,12 @@ def test_curves_facts_and_differences_are_on_the_page(size: tuple[int, int]) -> 
 
 def test_the_curves_are_drawn_over_steps_or_tokens_and_the_sides_swap() -> None:
     async def story(pilot: Pilot[int], page: ComparePage) -> None:
-        assert " steps" in shown(pilot.app)
+        await sees(pilot, " steps")
         await pilot.press("x")
         await until(pilot, lambda: " tokens" in shown(pilot.app))
         await pilot.press("w")
         assert [side.run.name for side in page.sides] == ["stopped", "finished"]
-        assert "stopped | finished" in shown(pilot.app)
+        await sees(pilot, "stopped | finished")
         for key in ("l", "s", "plus", "left", "right", "comma", "full_stop", "minus", "0", "o", "t"):
             await pilot.press(key)
             await pilot.pause()
@@ -67,8 +67,7 @@ def test_the_curves_are_drawn_over_steps_or_tokens_and_the_sides_swap() -> None:
 
 def test_two_runs_that_trained_nothing_say_so_instead_of_a_chart() -> None:
     async def story(pilot: Pilot[int], _page: ComparePage) -> None:
-        assert "no curve to draw" in shown(pilot.app)
-        assert "What came of them" in shown(pilot.app)
+        await sees(pilot, "no curve to draw", "What came of them")
         *body, _footer = shown(pilot.app).splitlines()
         assert all(row.isascii() for row in body)
 
@@ -83,7 +82,7 @@ def test_a_damaged_run_beside_a_whole_one_does_not_end_the_page() -> None:
     run.supervisor.write_text("{")
 
     async def story(pilot: Pilot[int], _page: ComparePage) -> None:
-        assert "40 of 40" in shown(pilot.app).split("What came of them")[1]
+        await until(pilot, lambda: "40 of 40" in shown(pilot.app).partition("What came of them")[2])
         await until(pilot, lambda: "supervisor.json" in shown(pilot.app))
 
     play([run, RunDir(RECORDED / "finished")], story, size=(140, 40))
@@ -92,9 +91,7 @@ def test_a_damaged_run_beside_a_whole_one_does_not_end_the_page() -> None:
 @pytest.mark.parametrize("size", [(80, 24), (140, 40)])
 def test_many_runs_share_the_chart_each_with_its_number_and_colours_are_not_needed(size: tuple[int, int]) -> None:
     async def story(pilot: Pilot[int], page: ComparePage) -> None:
-        assert "8 runs" in shown(pilot.app)
-        assert "1 finished" in shown(pilot.app)
-        assert "3 one" in shown(pilot.app)
+        await sees(pilot, "8 runs", "1 finished", "3 one")
         await pilot.press("end")
         await until(pilot, lambda: "What was asked differently" in shown(pilot.app))
         await pilot.press("w")

@@ -11,7 +11,7 @@ from engine import control
 from engine.events import CommandAcknowledged, EvalLogged, RunFinished, StepLogged, TrainingPaused, WarningRaised
 from tests.tui_app.live_driving import drive
 from tests.tui_app.live_runs import append, recorded_run, running_run
-from tests.tui_app.on_screen import shown, until
+from tests.tui_app.on_screen import sees, shown, until
 from tui_app.drawing import plain_text
 from tui_app.screens.dialog import Confirm
 from tui_app.screens.fault import FaultDialog
@@ -42,7 +42,7 @@ def test_pause_is_sent_accepted_and_done_and_p_then_continues() -> None:
 
     async def test(pilot: Pilot[int], _screen: LiveScreen) -> None:
         await pilot.press("p")
-        assert "pause: sent" in shown(pilot.app)
+        await sees(pilot, "pause: sent")
         (claimed,) = control.claim(run)
         append(run, CommandAcknowledged(command_id=claimed.command_id, command="pause", status="accepted"))
         await until(pilot, lambda: "accepted" in shown(pilot.app))
@@ -89,7 +89,7 @@ def test_a_read_only_view_shows_all_and_changes_nothing() -> None:
         await pilot.press("p", "k", "S", "R")
         assert pilot.app.screen is screen
         assert control.claim(run) == []
-        assert "read-only" in shown(pilot.app)
+        await sees(pilot, "read-only")
         assert {screen.refused()[key.action] for key in KEYS if key.steers} == {"this view is read-only"}
         await pilot.press("5")
         assert screen.active == "log"
@@ -102,21 +102,18 @@ def test_when_the_run_is_over_steering_is_grey_with_the_reason() -> None:
         assert screen.refused()["stop"] == "the run is over (finished)"
         assert "resume" in screen.refused()
         await pilot.press("8")
+        await sees(pilot, "95 % interval")
         text = shown(pilot.app)
-        assert "95 % interval" in text
         assert " more" in text.splitlines()[1]
         await pilot.press("end")
-        text = shown(pilot.app)
-        assert "finetui replay" in text
+        await sees(pilot, "finetui replay")
 
     drive(recorded_run("finished"), test)
 
 
 def test_a_run_that_died_says_what_is_kept_and_offers_to_resume() -> None:
     async def test(pilot: Pilot[int], screen: LiveScreen) -> None:
-        text = shown(pilot.app)
-        assert "DIED" in text
-        assert "R resume" in text
+        await sees(pilot, "DIED", "R resume")
         assert "resume" not in screen.refused()
 
     drive(recorded_run("died"), test)
@@ -144,7 +141,7 @@ def test_a_resumed_run_is_watched_on_in_the_same_view() -> None:
     async def test(pilot: Pilot[int], screen: LiveScreen) -> None:
         await pilot.press("R")
         await until(pilot, lambda: "FAILED" in shown(pilot.app))
-        assert "recipe.toml" in shown(pilot.app)
+        await sees(pilot, "recipe.toml")
         await until(pilot, lambda: screen.supervisor_exit is not None)
 
     drive(run, test)
@@ -177,7 +174,7 @@ def test_a_scrolled_log_stands_still_counts_what_is_new_and_end_follows_again() 
         await until(pilot, lambda: "2 new, End" in shown(pilot.app))
         assert screen.query_one("#main", PanelView).lines[1:] == before
         await pilot.press("end")
-        assert "and another" in shown(pilot.app)
+        await sees(pilot, "and another")
 
     drive(run, test)
 
@@ -196,9 +193,9 @@ def test_y_copies_the_panel_and_says_so() -> None:
 def test_chart_keys_reach_the_chart() -> None:
     async def test(pilot: Pilot[int], screen: LiveScreen) -> None:
         await pilot.press("t")
-        assert "y linear" not in shown(pilot.app)
+        await until(pilot, lambda: "y linear" not in shown(pilot.app))
         await pilot.press("t", "l")
-        assert "y log" in shown(pilot.app)
+        await sees(pilot, "y log")
         assert getattr(screen.panels["loss"], "chart").is_log  # noqa: B009 - a panel is only known as a protocol
 
     drive(running_run(), test)
@@ -257,8 +254,8 @@ def test_the_end_of_the_run_is_told_and_the_keys_change() -> None:
     async def test(pilot: Pilot[int], screen: LiveScreen) -> None:
         append(run, RunFinished(seconds=12.0))
         await until(pilot, lambda: "FINISHED" in shown(pilot.app))
+        await sees(pilot, "q leave")
         text = shown(pilot.app)
-        assert "q leave" in text
         assert "p pause" not in text
         assert screen.query_one(KeyFooter).lines
 

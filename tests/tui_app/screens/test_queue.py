@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 
 from engine.queue.entries import Entry, Queue
 from tests.tui_app.live_runs import recorded_run, running_run
-from tests.tui_app.on_screen import shown, until
+from tests.tui_app.on_screen import sees, shown, until
 from tui_app.app import FinetuiApp
 from tui_app.glyphs import ASCII
 from tui_app.looks import Looks
@@ -62,9 +62,9 @@ def test_every_entry_stands_there_with_its_state(size: tuple[int, int]) -> None:
         assert [each.phase for each in page.rows] == ["finished", "training", "failed", "waiting"]
         assert all(word in text for word in ("finished", "training", "failed", "waiting", "Nobody works"))
         await pilot.press("j", "j")
-        assert "no such model" in shown(pilot.app)
+        await sees(pilot, "no such model")
         await pilot.press("end")
-        assert "adapter.r=8" in shown(pilot.app)
+        await sees(pilot, "adapter.r=8")
 
     play(story, size=size)
 
@@ -109,7 +109,7 @@ def test_hostile_names_are_drawn_literally_and_ascii_stays_ascii() -> None:
 
     async def story(pilot: Pilot[int], _page: QueuePage) -> None:
         assert all(row.isprintable() for row in shown(pilot.app).splitlines())
-        assert "[bold]x" in shown(pilot.app)
+        await sees(pilot, "[bold]x")
 
     play(story)
     play(story, glyphs=ASCII)
@@ -117,7 +117,7 @@ def test_hostile_names_are_drawn_literally_and_ascii_stays_ascii() -> None:
 
 def test_an_empty_queue_says_how_to_fill_it_and_the_history_leads_there() -> None:
     async def story(pilot: Pilot[int], _page: QueuePage) -> None:
-        assert "finetui queue add" in shown(pilot.app)
+        await sees(pilot, "finetui queue add")
         await pilot.press("j", "x", "enter", "S", "P", "C")
 
     play(story)

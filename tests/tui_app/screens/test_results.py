@@ -14,7 +14,7 @@ from engine.run_dir import RunDir
 from engine.run_state import fold_all
 from tests.tui_app.live_driving import drive
 from tests.tui_app.live_runs import append, recorded_run, running_run
-from tests.tui_app.on_screen import shown, until
+from tests.tui_app.on_screen import sees, shown, until
 from tui_app.runs.evaluate_offers import evaluate_asking, evaluate_offers
 from tui_app.runs.export_offers import export_asking, export_offers
 from tui_app.runs.offers import Offer, turned
@@ -56,14 +56,14 @@ def test_x_shows_the_rows_that_got_better_and_keys_go_through_kinds_and_words() 
         page = pilot.app.screen
         assert isinstance(page, ExamplesPage)
         await until(pilot, lambda: "[better 20]" in shown(pilot.app))
-        assert "please [do] number 0" in shown(pilot.app)
+        await sees(pilot, "please [do] number 0")
         await pilot.press("down")
-        assert "row 2 of 20" in shown(pilot.app)
+        await sees(pilot, "row 2 of 20")
         await pilot.press("right", "right")
-        assert "[wrong 20]" in shown(pilot.app)
+        await sees(pilot, "[wrong 20]")
         await pilot.press("slash", *"number 13", "enter")
         await until(pilot, lambda: "row 1 of 1" in shown(pilot.app))
-        assert "please [do] number 13" in shown(pilot.app)
+        await sees(pilot, "please [do] number 13")
         await pilot.press("escape")
         await until(pilot, lambda: "of 20" in shown(pilot.app))
         await pilot.press("escape")
@@ -87,7 +87,7 @@ def test_d_goes_on_to_rows_of_another_set_and_back() -> None:
         await until(pilot, lambda: "[better 20]" in shown(pilot.app))
         await pilot.press("d")
         await until(pilot, lambda: "[better 3]" in shown(pilot.app))
-        assert "on mine" in shown(pilot.app)
+        await sees(pilot, "on mine")
         await pilot.press("d")
         await until(pilot, lambda: "[better 20]" in shown(pilot.app))
 
@@ -103,7 +103,7 @@ def test_rows_are_shown_while_the_tuned_model_is_still_being_scored() -> None:
     async def test(pilot: Pilot[int], _screen: LiveScreen) -> None:
         await pilot.press("x")
         await until(pilot, lambda: "all 10" in shown(pilot.app))
-        assert "(being scored)" in shown(pilot.app)
+        await sees(pilot, "(being scored)")
         answers(run.answers / "tuned.jsonl", is_tuned=True, num_rows=14)
         await until(pilot, lambda: "all 14" in shown(pilot.app))
 
@@ -121,7 +121,7 @@ def test_e_offers_what_can_be_made_with_the_command_that_does_the_same() -> None
         asking = page.current()
         assert asking is not None
         assert asking.words[:3] == ("finetui", "export", run.reference)
-        assert f"finetui export {run.reference} --to" in shown(pilot.app)
+        await sees(pilot, f"finetui export {run.reference} --to")
         page.listing.marked = set()
         page.show_all()
         await pilot.press("enter")
@@ -138,7 +138,7 @@ def test_v_offers_variants_rows_and_metrics() -> None:
         page = pilot.app.screen
         assert isinstance(page, EvaluatePage)
         await until(pilot, lambda: "Who is asked" in shown(pilot.app))
-        assert "finetui eval" in shown(pilot.app)
+        await sees(pilot, "finetui eval")
         await pilot.press("space")
         asking = page.current()
         assert asking is not None

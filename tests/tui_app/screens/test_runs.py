@@ -15,7 +15,7 @@ from engine.event_log import EventWriter
 from engine.events import RunFinished, RunStopped
 from engine.liveness import announce
 from tests.tui_app.live_runs import RECORDED
-from tests.tui_app.on_screen import shown, until
+from tests.tui_app.on_screen import sees, shown, until
 from tests.tui_app.written_runs import FAILED, HOSTILE, STEP, written
 from tui_app.app import FinetuiApp
 from tui_app.glyphs import ASCII, UNICODE, Glyphs
@@ -52,8 +52,7 @@ def play(
 
 def test_the_empty_history_says_what_to_press() -> None:
     async def story(pilot: Pilot[int], page: RunsPage) -> None:
-        assert "No runs yet" in shown(pilot.app)
-        assert "Press n for a new one" in shown(pilot.app)
+        await sees(pilot, "No runs yet", "Press n for a new one")
         await pilot.press("enter", "c", "d", "s", "R", "y")
         assert pilot.app.screen is page
 
@@ -68,10 +67,10 @@ def test_runs_are_listed_newest_first_and_the_filter_narrows_them_as_it_is_typed
         assert shown(pilot.app).index("newer-1") < shown(pilot.app).index("older-1")
         await pilot.press("slash", *"failed")
         await until(pilot, lambda: "older-1" not in shown(pilot.app))
-        assert "newer-1" in shown(pilot.app)
+        await sees(pilot, "newer-1")
         await pilot.press("enter")
         assert page.listing.has_focus
-        assert "filter: failed (1 match)" in shown(pilot.app)
+        await sees(pilot, "filter: failed (1 match)")
         await pilot.press("escape")
         await until(pilot, lambda: "older-1" in shown(pilot.app))
         await pilot.press("slash", *"zzz")
@@ -121,7 +120,7 @@ def test_details_show_the_folder_and_y_copies_it(root: Path) -> None:
         assert str(run.path) not in shown(pilot.app)
         await pilot.press("d", "y")
         await until(pilot, lambda: "folder" in shown(pilot.app))
-        assert str(run.path) in shown(pilot.app).replace("\n           ", "")
+        await until(pilot, lambda: str(run.path) in shown(pilot.app).replace("\n           ", ""))
         assert pilot.app.clipboard == str(run.path)
 
     play(story, size=(140, 24))
@@ -133,8 +132,7 @@ def test_a_run_that_goes_on_is_told_anew_and_only_its_row_is_drawn(root: Path) -
     announce(run)
 
     async def story(pilot: Pilot[int], page: RunsPage) -> None:
-        assert "2/9" in shown(pilot.app)
-        assert "1 going on" in shown(pilot.app)
+        await sees(pilot, "2/9", "1 going on")
         before = page.listing.lines
         writer = EventWriter(run.event_file("attempt-1"))
         writer.write(replace(STEP, step=3))
@@ -178,8 +176,7 @@ def test_a_damaged_run_cannot_be_opened_and_says_why(root: Path) -> None:
     run.supervisor.write_text("{")
 
     async def story(pilot: Pilot[int], page: RunsPage) -> None:
-        assert "damaged" in shown(pilot.app)
-        assert "supervisor.json" in shown(pilot.app)
+        await sees(pilot, "damaged", "supervisor.json")
         await pilot.press("enter", "c")
         assert pilot.app.screen is page
         assert page.listing.marked == []
@@ -194,8 +191,7 @@ def test_hostile_names_and_recipes_are_drawn_as_they_are_written(root: Path) -> 
     async def story(pilot: Pilot[int], _page: RunsPage) -> None:
         await pilot.press("d")
         await until(pilot, lambda: "folder" in shown(pilot.app))
-        assert r"[red]\x1b]0;owned" in shown(pilot.app)
-        assert r"[bold]x[/] \x1b[31mred" in shown(pilot.app)
+        await sees(pilot, r"[red]\x1b]0;owned", r"[bold]x[/] \x1b[31mred")
         assert all(line.isprintable() for line in shown(pilot.app).splitlines())
 
     play(story, size=(140, 30))

@@ -12,7 +12,7 @@ from textual.widgets import Input
 from engine.control import send
 from engine.liveness import liveness
 from engine.run_dir import list_runs
-from tests.tui_app.on_screen import rows_of, shown, until
+from tests.tui_app.on_screen import rows_of, sees, shown, until
 from tests.tui_app.wizard_play import DATA, DEMO, HARDWARE, METHOD, MODEL, REVIEW, known, play, row_named, typed
 from tui_app.glyphs import ASCII
 from tui_app.screens.dialog import Confirm
@@ -29,10 +29,9 @@ from tui_app.widgets.choice_list import ChoiceList
 def test_the_first_frame_is_there_before_the_machine_was_looked_at() -> None:
     async def script(pilot: Pilot[int], wizard: WizardScreen) -> None:
         wizard.workers.cancel_group(wizard, "look")
+        await sees(pilot, "Hardware & preset", "Enter next")
         text = shown(pilot.app)
-        assert "Hardware & preset" in text
         assert "looking for cards" in text or wizard.desk.surroundings.hardware is not None
-        assert "Enter next" in text
 
     play(script)
 
@@ -42,10 +41,7 @@ def test_enter_four_times_leads_to_a_review_of_the_preset_as_it_is_shipped() -> 
         await pilot.press("enter", "enter", "enter", "enter")
         await until(pilot, lambda: wizard.place == REVIEW)
         await known(pilot, wizard)
-        text = shown(pilot.app)
-        assert "Memory at the peak" in text
-        assert "[ Start run ]" in text
-        assert "Enter start run" in text
+        await sees(pilot, "Memory at the peak", "[ Start run ]", "Enter start run")
         assert wizard.done == {HARDWARE, MODEL, DATA, METHOD}
         assert wizard.desk.draft == DEMO
         saved = draft_file.saved_draft()
@@ -63,7 +59,7 @@ def test_without_a_draft_it_opens_with_the_preset_that_suits_the_machine_best() 
         assert wizard.desk.draft.base in [each.preset.name for each in matches if each.verdict == "fits"]
         listed = wizard.page.query(ChoiceList)[0]
         assert listed.chosen == wizard.desk.draft.base
-        assert "RAM" in shown(pilot.app)
+        await sees(pilot, "RAM")
 
     play(script, draft=None)
 
@@ -122,7 +118,7 @@ def test_a_draft_of_earlier_is_offered_and_taken() -> None:
 
     async def script(pilot: Pilot[int], wizard: WizardScreen) -> None:
         await until(pilot, lambda: isinstance(pilot.app.screen, Confirm))
-        assert "Go on with your draft of 10 min ago?" in shown(pilot.app)
+        await sees(pilot, "Go on with your draft of 10 min ago?")
         await pilot.press("enter")
         await until(pilot, lambda: wizard.place == METHOD)
         assert wizard.desk.draft == earlier
@@ -163,7 +159,7 @@ def test_every_page_shows_its_keys_and_where_one_is(size: tuple[int, int]) -> No
             assert "? help" in rows[-1]
             assert all(len(row) <= size[0] for row in rows)
             await until(pilot, lambda: says_what_is_hidden(wizard, rows_of(pilot.app)[-2]))
-        assert "[ Start run ]" in shown(pilot.app)
+        await sees(pilot, "[ Start run ]")
 
     play(script, size=size)
 
@@ -176,7 +172,7 @@ def test_a_smaller_window_keeps_the_page_and_its_keys() -> None:
             await pilot.resize_terminal(*size)
             await until(pilot, lambda: "Enter next" in rows_of(pilot.app)[-1])
             assert wizard.place == METHOD
-            assert "Memory at the peak" in shown(pilot.app)
+            await sees(pilot, "Memory at the peak")
 
     play(script)
 
@@ -221,7 +217,7 @@ def test_the_review_shows_recipe_and_command_and_saves_without_replacing(
         await pilot.press("y")
         await until(pilot, lambda: isinstance(pilot.app.screen, TextPage))
         assert pilot.app.clipboard == "finetui replay demo-cpu"
-        assert "finetui replay demo-cpu" in shown(pilot.app)
+        await sees(pilot, "finetui replay demo-cpu")
         await pilot.press("escape", "c")
         await until(pilot, lambda: "[model]" in shown(pilot.app))
         await pilot.press("escape", "w")
@@ -230,7 +226,7 @@ def test_the_review_shows_recipe_and_command_and_saves_without_replacing(
         await typed(pilot, field, "mine.toml")
         await pilot.press("enter")
         await pilot.pause()
-        assert "is there already" in shown(pilot.app)
+        await sees(pilot, "is there already")
         await typed(pilot, field, "other.toml")
         await pilot.press("enter")
         await until(pilot, lambda: pilot.app.screen is wizard)
@@ -249,7 +245,7 @@ def test_a_start_that_fails_says_why_and_keeps_the_draft(own_machine: Path) -> N
         await known(pilot, wizard)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, FaultDialog))
-        assert "runs" in shown(pilot.app)
+        await sees(pilot, "runs")
         await pilot.press("escape")
         await until(pilot, lambda: pilot.app.screen is wizard)
         assert not wizard.is_starting

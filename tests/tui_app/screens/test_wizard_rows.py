@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from tests.tui_app.on_screen import shown, until
+from tests.tui_app.on_screen import sees, shown, until
 from tests.tui_app.wizard_play import DATA, DEMO, HOSTILE, known, play, row_named
 from tui_app.screens.wizard import WizardScreen
 from tui_app.screens.wizard_data import DataPage
@@ -36,14 +36,13 @@ def test_what_the_checks_find_stands_in_few_lines_and_all_of_it_behind_a_key(
     async def script(pilot: Pilot[int], wizard: WizardScreen) -> None:
         page = await at_rows(pilot, wizard)
         await until(pilot, lambda: page.findings is not None)
+        await sees(pilot, "Checks 1 error", "in 32 rows")
         text = shown(pilot.app)
-        assert "Checks 1 error" in text
-        assert "in 32 rows" in text
         assert ("line 32: " in text) == (lines > 1)
         await pilot.press("d")
         await until(pilot, lambda: isinstance(pilot.app.screen, TextPage))
+        await sees(pilot, "finetui data convert")
         text = shown(pilot.app)
-        assert "finetui data convert" in text
         assert "\x1b" not in text
         assert "\u202e" not in text
 
@@ -57,7 +56,7 @@ def test_well_known_datasets_of_a_use_case_are_offered_with_what_gets_worse() ->
         await pilot.press("left")  # from none to the last one
         await until(pilot, lambda: wizard.desk.draft.value("use_case") == "reasoning")
         await until(pilot, lambda: "openai/gsm8k" in shown(pilot.app))
-        assert "Scores on GSM8K and MATH" in shown(pilot.app)
+        await sees(pilot, "Scores on GSM8K and MATH")
         (rows,) = (each for each in page.query(ChoiceList) if each.question == "data.dataset")
         rows.focus()
         await pilot.press("home", "down", "space")
@@ -65,7 +64,7 @@ def test_well_known_datasets_of_a_use_case_are_offered_with_what_gets_worse() ->
         await known(pilot, wizard)
         data = wizard.desk.draft.recipe().data
         assert (data.subset, data.split, data.format) == ("main", "train", "question_answer")
-        assert "Calculator marks" in shown(pilot.app)
+        await sees(pilot, "Calculator marks")
         await until(pilot, lambda: "finetui data catalog openai/gsm8k --save" in shown(pilot.app))
 
     play(script)

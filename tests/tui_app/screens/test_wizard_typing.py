@@ -10,7 +10,7 @@ from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from tests.tui_app.on_screen import shown, until
+from tests.tui_app.on_screen import sees, shown, until
 from tests.tui_app.wizard_play import DATA, DEMO, METHOD, known, play, row_named, typed
 from tui_app.screens.help import HelpPage
 from tui_app.screens.wizard import WizardScreen
@@ -46,7 +46,7 @@ def test_the_footer_names_no_key_that_would_be_typed() -> None:
         await pilot.press("3")
         await until(pilot, lambda: wizard.place == DATA)
         await known(pilot, wizard)
-        assert "? help" in shown(pilot.app)
+        await sees(pilot, "? help")
         await pilot.press("e")
         await until(pilot, lambda: isinstance(wizard.focused, AdvancedHeading))
         await typed(pilot, row_named(wizard, "data.system").query_one(Input), "You help")
@@ -70,7 +70,7 @@ def test_what_is_no_number_is_a_key_in_a_field_for_numbers() -> None:
         rate.field.focus()
         await pilot.press("question_mark")
         await until(pilot, lambda: isinstance(pilot.app.screen, HelpPage))
-        assert "Learning rate" in shown(pilot.app)
+        await sees(pilot, "Learning rate")
         await pilot.press("escape")
         await until(pilot, lambda: pilot.app.screen is wizard)
         await pilot.press("end", "ctrl+u", *"2e-5")
@@ -135,15 +135,15 @@ def test_new_columns_take_the_old_fault_away_at_once(tmp_path: Path, monkeypatch
         parts[0].field.focus()
         await pilot.press("right")
         await until(pilot, lambda: "completion is still missing" in shown(pilot.app))
-        assert "none of the known" not in shown(pilot.app)
-        assert "The file has frage, antwort." in " ".join(shown(pilot.app).split())
+        await until(pilot, lambda: "none of the known" not in shown(pilot.app))
+        await until(pilot, lambda: "The file has frage, antwort." in " ".join(shown(pilot.app).split()))
         parts[1].field.focus()
         await pilot.press("right", "right")
         await until(pilot, lambda: "reading the rows with the new columns" in shown(pilot.app))
         page = wizard.page
         assert isinstance(page, DataPage)
         await until(pilot, lambda: page.preview is not None)
-        assert "with the new columns" not in shown(pilot.app)
+        await until(pilot, lambda: "with the new columns" not in shown(pilot.app))
 
     play(script, draft=DEMO.with_answer("data.dataset", "rows.jsonl"))
 
@@ -153,7 +153,7 @@ def test_the_data_step_without_rows_says_where_they_are_chosen() -> None:
         await pilot.press("3")
         await until(pilot, lambda: wizard.place == DATA)
         await known(pilot, wizard)
-        assert "Choose rows above." in shown(pilot.app)
+        await sees(pilot, "Choose rows above.")
         assert "3 goes to" not in shown(pilot.app)
 
     play(script, draft=Draft("own"))

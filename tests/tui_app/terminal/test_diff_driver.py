@@ -41,7 +41,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 def journal(folder: Path) -> list[tuple[str, str]]:
-    return [tuple(json.loads(line)) for line in (folder / "journal").read_text(encoding="utf-8").splitlines()]
+    """What the application wrote down so far; a line that it is still writing is left for the next look."""
+    whole, _, _ = (folder / "journal").read_bytes().rpartition(b"\n")
+    return [tuple(json.loads(line)) for line in whole.splitlines()]
 
 
 def replayed(entries: list[tuple[str, str]]) -> tuple[Screen, int]:
