@@ -48,7 +48,15 @@ LOOK_SECONDS = 0.25
 MAX_FILES = 10_000
 MAX_CACHED = 500
 """Counts kept; each is 2 to 5 kB."""
-CODE = ("../data", "training/row_counting.py", "training/prepare.py", "training/rendering.py", "row_lengths.py")
+CODE = (
+    "../data",
+    "training/row_counting.py",
+    "training/prepare.py",
+    "training/rendering.py",
+    "training/gguf_tokenizer.py",
+    "training/gguf_pre_tokenizers.py",
+    "row_lengths.py",
+)
 """Our own sources that a count depends on."""
 WEIGHTS = (".safetensors", ".bin", ".gguf")
 """Files of a model folder that no tokenizer reads."""
@@ -77,17 +85,17 @@ def row_counts(
     try:
         if why := _why_not(recipe, base_dir):
             return None, why
-        folder = tokenizer_folder(recipe, base_dir)
-        if folder is None:
+        place = tokenizer_place(recipe, base_dir)
+        if place is None:
             return None, f"the tokenizer of {recipe.model.name_or_path} is not here yet; a run fetches it"
-        stamps = (_stamps(row_files(recipe)), _stamps(tokenizer_files(folder)))
-        kept = cache_dir() / "row-counts" / f"{_key(recipe, folder, stamps)}.json"
+        stamps = (_stamps(row_files(recipe)), _stamps(tokenizer_files(place)))
+        kept = cache_dir() / "row-counts" / f"{_key(recipe, place, stamps)}.json"
         found = _kept(kept)
         if found is None:
             if why := _too_much(recipe, stamps[0]) or ("" if may_count else "they were not counted yet"):
                 return None, why
-            found = _counted(recipe, folder, wait_seconds, on_wait)
-            if (_stamps(row_files(recipe)), _stamps(tokenizer_files(folder))) == stamps:  # else somebody wrote to them
+            found = _counted(recipe, place, wait_seconds, on_wait)
+            if (_stamps(row_files(recipe)), _stamps(tokenizer_files(place))) == stamps:  # else somebody wrote to them
                 _keep(kept, found)
         if LATE in found:
             return None, f"counting them took more than {found[LATE]:.0f} s, so it was ended"
@@ -120,12 +128,15 @@ def counted_from(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def tokenizer_folder(recipe: Recipe, base_dir: Path) -> Path | None:
-    """The folder on this machine that holds the model's tokenizer; None where there is none yet. Raises ModelError."""
+def tokenizer_place(recipe: Recipe, base_dir: Path) -> Path | None:
+    """The folder on this machine that holds the model's tokenizer, or the GGUF file; None where there is none yet.
+
+    Raises ModelError.
+    """
     model = recipe.model
     source = locate(model.name_or_path, base_dir=base_dir, revision=model.revision)
     if source.path is not None:
-        return source.path if source.kind == "folder" else converted_folder(source.path, cache_dir())
+        return source.path if source.kind == "folder" else converted_folder(source.path, cache_dir()) or source.path
     config = cached_config(HubRequest(source.name_or_path, source.revision, None, offline=True))
     if config is None:
         return None
@@ -161,9 +172,11 @@ def row_files(recipe: Recipe) -> list[Path]:
     return found
 
 
-def tokenizer_files(folder: Path) -> list[Path]:
-    """The files of a model folder less its weights."""
-    return [file for file in folder.iterdir() if file.is_file() and file.suffix not in WEIGHTS]
+def tokenizer_files(place: Path) -> list[Path]:
+    """The GGUF file, or the files of a model folder less its weights."""
+    if place.is_file():
+        return [place]
+    return [file for file in place.iterdir() if file.is_file() and file.suffix not in WEIGHTS]
 
 
 def _stamps(files: list[Path]) -> Stamps:
@@ -178,11 +191,11 @@ def _too_much(recipe: Recipe, stamps: Stamps) -> str:
     return f"they are {format_bytes(size)}, which takes too long to count before a run"
 
 
-def _key(recipe: Recipe, folder: Path, stamps: tuple[Stamps, Stamps]) -> str:
+def _key(recipe: Recipe, place: Path, stamps: tuple[Stamps, Stamps]) -> str:
     """SHA-256 of everything that the lengths depend on."""
     depends_on = {
         "recipe": counted_from(recipe),
-        "folder": str(folder),
+        "tokenizer": str(place),
         "files": stamps,
         "versions": versions(),
         "code": _code_hash(),
@@ -220,13 +233,13 @@ def _keep(path: Path, found: dict[str, Any]) -> None:
             old.unlink(missing_ok=True)
 
 
-def _counted(recipe: Recipe, folder: Path, wait_seconds: float, on_wait: Callable[[], None]) -> dict[str, Any]:
+def _counted(recipe: Recipe, place: Path, wait_seconds: float, on_wait: Callable[[], None]) -> dict[str, Any]:
     """The worker's answer, or that it took too long. Raises DiedError where it ends without one.
 
     What the worker found wrong is raised as a FinetuiError.
     """
     with subprocess.Popen(
-        worker_command(worker_start.MODULE, MODULE, str(folder), str(os.getpid())),
+        worker_command(worker_start.MODULE, MODULE, str(place), str(os.getpid())),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -26,7 +26,7 @@ from engine.data_request import missing_rows
 from engine.environment import looking_environment, worker_command
 from engine.errors import DiedError, FinetuiError, ModelError
 from engine.recipe import Recipe
-from engine.row_counts import ending, tokenizer_folder
+from engine.row_counts import ending, tokenizer_place
 
 MODULE = "engine.training.row_previewing"
 NUM_ROWS = 3
@@ -197,14 +197,14 @@ def row_preview(
 
 
 def tokenizer_or_reason(recipe: Recipe, base_dir: Path) -> tuple[Path | None, str]:
-    """The folder of the model's tokenizer, or None and why rows are shown without tokens."""
+    """The folder or GGUF file with the model's tokenizer, or None and why rows are shown without tokens."""
     if recipe.model.trust_remote_code:
         return None, "The model may bring code of its own, which only a run carries out; rows are shown untokenized."
     try:
-        folder = tokenizer_folder(recipe, base_dir)
+        place = tokenizer_place(recipe, base_dir)
     except ModelError as fault:
         return None, f"{fault.happened} Rows are shown untokenized."
-    return folder, "" if folder else "The model's tokenizer is not here yet; rows are shown untokenized."
+    return place, "" if place else "The model's tokenizer is not here yet; rows are shown untokenized."
 
 
 def with_note(preview: RowPreview, note: str) -> RowPreview:

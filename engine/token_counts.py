@@ -23,9 +23,8 @@ from typing import Any
 from engine.data_request import missing_rows
 from engine.environment import looking_environment, worker_command
 from engine.errors import DiedError, ModelError
-from engine.model_source import locate
 from engine.recipe import Recipe
-from engine.row_counts import ending, tokenizer_folder
+from engine.row_counts import ending, tokenizer_place
 from engine.row_preview import error_of, lines_until
 
 MODULE = "engine.training.token_counting"
@@ -85,18 +84,15 @@ class Progress:
 
 
 def model_files(recipe: Recipe, base_dir: Path) -> Path:
-    """The folder with the model's tokenizer, or the GGUF file that it can be made of here. Raises ModelError."""
+    """The folder with the model's tokenizer, or the GGUF file that it is made of. Raises ModelError."""
     if recipe.model.trust_remote_code:
         raise ModelError(
             f"{recipe.model.name_or_path} may bring code of its own, which only a run carries out.",
             means="Its tokens cannot be counted before a run.",
             remedy="Leave model.trust_remote_code out where the tokenizer needs no code of its own.",
         )
-    if folder := tokenizer_folder(recipe, base_dir):
-        return folder
-    source = locate(recipe.model.name_or_path, base_dir=base_dir, revision=recipe.model.revision)
-    if source.path is not None:
-        return source.path
+    if place := tokenizer_place(recipe, base_dir):
+        return place
     raise ModelError(
         f"The tokenizer of {recipe.model.name_or_path} is not on this machine.",
         means="Counting tokens downloads nothing.",

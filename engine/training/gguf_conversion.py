@@ -2,7 +2,7 @@
 
 transformers does the dequantizing; here stands what it leaves wrong: a model that claims to be quantized and
 refuses to be saved, a tokenizer that cuts text otherwise than llama.cpp, padding with the end-of-turn token, no
-maximum length. Making GGUF files is the business of exporters.
+maximum length. Not here: the tokenizer alone (`gguf_tokenizer`), and making GGUF files, the business of exporters.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 import torch
 import transformers
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from data.file_modes import make_private
 from engine.converted_models import MANIFEST, folder_name, notes_if_whole, shelf_of
@@ -29,9 +29,9 @@ from engine.file_hashes import file_hashes
 from engine.flushing import fsync_folder, fsync_tree
 from engine.gguf_header import GgufHeader, read_gguf_header, unsupported
 from engine.liveness import NO_LOCKS
-from engine.training.gguf_pre_tokenizers import apply_cut
+from engine.training.gguf_tokenizer import gguf_tokenizer
 from engine.training.model_loading import check_complete
-from engine.training.tokenizer_loading import limit_length, set_pad_token, unloadable
+from engine.training.tokenizer_loading import unloadable
 from engine.units import format_bytes
 
 _DTYPE_NOTE = (
@@ -102,10 +102,8 @@ def _make(gguf_path: Path, sha256: str, folder: Path) -> tuple[str, ...]:
     _check_space(gguf_path, header, folder.parent)
     making = Path(tempfile.mkdtemp(prefix=f".making-{folder.name}-", dir=folder.parent))
     try:
-        tokenizer, notes = _tokenizer(gguf_path, header)
+        tokenizer, notes = gguf_tokenizer(gguf_path, header)
         model = _dense_model(gguf_path)
-        limit_length(tokenizer, {"max_position_embeddings": model.config.max_position_embeddings})
-        set_pad_token(tokenizer)
         _agree_on_tokens(model, tokenizer)
         model.save_pretrained(making)
         tokenizer.save_pretrained(making)
@@ -126,14 +124,6 @@ def _check_space(gguf_path: Path, header: GgufHeader, shelf: Path) -> None:
             means="The dequantized weights are kept as float32 safetensors.",
             remedy="Free space there, or set FINETUI_CACHE to a folder on a larger disk.",
         )
-
-
-def _tokenizer(gguf_path: Path, header: GgufHeader) -> tuple[Any, tuple[str, ...]]:
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(gguf_path.parent, gguf_file=gguf_path.name, local_files_only=True)
-    except Exception as error:  # the tokenizers library raises bare Exception for a vocabulary it cannot build
-        raise unloadable(gguf_path, "tokenizer", error) from error
-    return tokenizer, apply_cut(tokenizer, header)
 
 
 def _dense_model(gguf_path: Path) -> PreTrainedModel:

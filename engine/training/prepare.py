@@ -35,10 +35,10 @@ from engine.recipe import Recipe
 from engine.row_lengths import LengthCounter, RowLengths
 from engine.run_dir import RunDir, cache_dir, read_json, write_atomic
 from engine.training.dataset_files import SplitWriter
+from engine.training.gguf_tokenizer import tokenizer_at
 from engine.training.ready_model import ready_model
 from engine.training.rendering import Rendered, Renderer, rendering_for
 from engine.training.row_account import account_for
-from engine.training.tokenizer_loading import load_tokenizer
 from engine.worker_edge import at_edge, die_with_parent
 
 
@@ -89,9 +89,12 @@ def prepare_run(run: RunDir, writer: EventWriter) -> int:
     return 0
 
 
-def renderer_for(recipe: Recipe, folder: Path) -> Renderer:
-    """What makes tokens of the recipe's rows, with the tokenizer of a model folder. Raises ModelError or DataError."""
-    tokenizer = load_tokenizer(folder, trust_remote_code=recipe.model.trust_remote_code)
+def renderer_for(recipe: Recipe, place: Path) -> Renderer:
+    """What makes tokens of the recipe's rows, with the tokenizer of a model folder or a GGUF file.
+
+    Raises ModelError or DataError.
+    """
+    tokenizer = tokenizer_at(place, trust_remote_code=recipe.model.trust_remote_code)
     rendering = rendering_for(recipe.data.rendering, tokenizer)
     return Renderer(tokenizer, rendering, recipe.data.completion_only_loss, recipe.data.trained_answers)
 

@@ -1,8 +1,9 @@
 """A worker that reads and tokenizes a recipe's rows, only to tell how long they are: nothing is fetched or written.
 
-Run as `python -P -m engine.training.row_counting MODEL_FOLDER PARENT_PID` with the recipe, its paths absolute, on
-stdin. One JSON line comes out: {"row_lengths", "eval_row_lengths"} as `prepared.json` has them, or {"error"}. Not
-here: who asks and what is kept (`engine.row_counts`), and the stage of a run that does the same (`prepare`).
+Run as `python -P -m engine.training.row_counting MODEL PARENT_PID` with the recipe, its paths absolute, on stdin. MODEL
+is a folder with a tokenizer or a .gguf file. One JSON line comes out: {"row_lengths", "eval_row_lengths"} as
+`prepared.json` has them, or {"error"}. Not here: who asks and what is kept (`engine.row_counts`), and the stage of a
+run that does the same (`prepare`).
 """
 
 from __future__ import annotations
@@ -23,19 +24,19 @@ from engine.training.prepare import lengths_of, render_splits, renderer_for
 from engine.worker_edge import die_with_parent
 
 
-def count(recipe: Recipe, folder: Path) -> dict[str, Any]:
+def count(recipe: Recipe, model: Path) -> dict[str, Any]:
     """The lengths of the train rows and, where there are any, of the eval rows. Raises DataError or ModelError."""
     rows = prepare(data_request(recipe))
     counted = {"train": LengthCounter(), "eval": LengthCounter()}
-    renderer = renderer_for(recipe, folder)
+    renderer = renderer_for(recipe, model)
     render_splits(rows, renderer, lambda name, row: counted[name].add(len(row.input_ids), row.num_trained))
     return lengths_of(counted)
 
 
-def answer(text: str, folder: Path) -> dict[str, Any]:
+def answer(text: str, model: Path) -> dict[str, Any]:
     """What `count` finds, or the fault in words. A fault that is not ours ends the process with a traceback."""
     try:
-        return count(Recipe.parse(text), folder)
+        return count(Recipe.parse(text), model)
     except FinetuiError as fault:
         return {"error": {"happened": fault.happened, "means": fault.means, "remedy": fault.remedy}}
 

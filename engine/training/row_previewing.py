@@ -1,10 +1,10 @@
 """A worker that shows the first train rows of a recipe as training renders them, and counts the others.
 
-Run as `python -P -m engine.training.row_previewing MODEL_FOLDER PARENT_PID NUM_ROWS` with the recipe, its paths
-absolute, on stdin; "-" for the folder leaves tokens out. JSON lines come out: a preview with the format, one with the
-rows too, one with the receipt too, or {"error"}. With a line number behind NUM_ROWS, rows are shown as they stand in
-their file from that line on, without splits and receipt, and token by token; MODEL_FOLDER may then be a .gguf file.
-transformers is loaded late: without tokens, or with rows that cannot be read, it is not needed. Not here: who asks
+Run as `python -P -m engine.training.row_previewing MODEL PARENT_PID NUM_ROWS` with the recipe, its paths absolute, on
+stdin. MODEL is a folder with a tokenizer or a .gguf file; "-" leaves tokens out. JSON lines come out: a preview with
+the format, one with the rows too, one with the receipt too, or {"error"}. With a line number behind NUM_ROWS, rows are
+shown as they stand in their file from that line on, without splits and receipt, and token by token. transformers is
+loaded late: without tokens, or with rows that cannot be read, it is not needed. Not here: who asks
 (`engine.row_preview`).
 """
 
@@ -38,7 +38,7 @@ COUNT_SECONDS = 30.0
 """Rows are counted so long; what is left then is said."""
 
 
-def previews(recipe: Recipe, folder: Path | None, num_rows: int) -> Iterator[dict[str, Any]]:
+def previews(recipe: Recipe, model: Path | None, num_rows: int) -> Iterator[dict[str, Any]]:
     """The format, then the rows too, then their receipt too; without a model, rows and format only.
 
     Raises DataError or ModelError.
@@ -48,13 +48,13 @@ def previews(recipe: Recipe, folder: Path | None, num_rows: int) -> Iterator[dic
     rows = prepare(replace(request, max_rows=MAX_ROWS) if limited else request)
     note = f"Only the first {MAX_ROWS:,} rows were read." if limited and rows.num_read >= MAX_ROWS else ""
     told: dict[str, Any] = {"rows": [], "receipt": None, "detection": rows.detection.to_json(), "note": note}
-    if folder is None:
+    if model is None:
         yield told | {"rows": [asdict(untokenized(example)) for example in rows.train[:num_rows]]}
         return
     yield told  # the format at once: what makes tokens takes seconds to load
     from engine.training.prepare import receipt_of, renderer_for
 
-    counted = Counted(rows, renderer_for(recipe, folder))
+    counted = Counted(rows, renderer_for(recipe, model))
     counted.take(num_rows)
     told["rows"] = [asdict(previewed(row, counted.renderer.tokenizer, recipe)) for row in counted.rendered]
     yield told
@@ -177,20 +177,20 @@ def untokenized(example: Example) -> PreviewedRow:
     return PreviewedRow(example.line, tuple(pieces), len(pieces), None, None)
 
 
-def answers(folder: Path | None, num_rows: int, first_line: Sequence[int]) -> Iterator[dict[str, Any]]:
+def answers(model: Path | None, num_rows: int, first_line: Sequence[int]) -> Iterator[dict[str, Any]]:
     """What is shown of the recipe on stdin. Raises DataError or ModelError."""
     recipe = Recipe.parse(sys.stdin.read())
-    if folder is not None and first_line:
-        yield placed(recipe, folder, num_rows, *first_line)
+    if model is not None and first_line:
+        yield placed(recipe, model, num_rows, *first_line)
     else:
-        yield from previews(recipe, folder, num_rows)
+        yield from previews(recipe, model, num_rows)
 
 
 def main(arguments: list[str]) -> int:
     die_with_parent(int(arguments[1]))
-    folder = None if arguments[0] == UNTOKENIZED else Path(arguments[0])
+    model = None if arguments[0] == UNTOKENIZED else Path(arguments[0])
     num_rows, *first_line = (int(word) for word in arguments[2:])
-    return answer_in_lines(lambda: answers(folder, num_rows, first_line))
+    return answer_in_lines(lambda: answers(model, num_rows, first_line))
 
 
 if __name__ == "__main__":

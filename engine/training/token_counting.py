@@ -23,7 +23,6 @@ from data.preparation import main_source, shape_of
 from engine.data_request import data_request
 from engine.errors import DataError
 from engine.recipe import Recipe
-from engine.run_dir import cache_dir
 from engine.token_counts import THRESHOLDS, Loss
 from engine.training.rendering import IGNORED, Rendered, Renderer, rendering_for
 from engine.worker_edge import answer_in_lines, die_with_parent
@@ -129,15 +128,10 @@ def _examples(rows: Rows, chosen: list[int] | None) -> Iterator[Example]:
 
 
 def renderer_of(recipe: Recipe, model: Path) -> Renderer:
-    """What makes tokens of the recipe's rows; a GGUF file is converted first. Raises ModelError or DataError."""
-    from engine.training.tokenizer_loading import load_tokenizer
+    """What makes tokens of the recipe's rows. Raises ModelError or DataError."""
+    from engine.training.gguf_tokenizer import tokenizer_at
 
-    folder = model
-    if model.is_file():
-        from engine.training.gguf_conversion import convert
-
-        folder = convert(model, cache_dir()).folder
-    tokenizer = load_tokenizer(folder)
+    tokenizer = tokenizer_at(model)
     rendering = rendering_for(recipe.data.rendering, tokenizer)
     return Renderer(tokenizer, rendering, recipe.data.completion_only_loss, recipe.data.trained_answers)
 

@@ -6,6 +6,7 @@ none of them. Nothing here touches the network.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,11 +88,11 @@ def set_pad_token(tokenizer: Any) -> PadChoice:
     return choice
 
 
-def limit_length(tokenizer: Any, config: dict[str, Any]) -> None:
+def limit_length(tokenizer: Any, config: Mapping[str, Any]) -> None:
     """Take `model_max_length`, in tokens, from the model's configuration where the tokenizer states none."""
     if tokenizer.model_max_length > _LONGEST_BELIEVABLE:
         text = config.get("text_config", config)
-        positions = text.get("max_position_embeddings") if isinstance(text, dict) else None
+        positions = text.get("max_position_embeddings") if isinstance(text, Mapping) else None
         if isinstance(positions, int) and positions > 0:
             tokenizer.model_max_length = positions
 

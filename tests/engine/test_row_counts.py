@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from engine import row_counts as counting
+from engine.converted_models import shelf_of
 from engine.recipe import Recipe
 from engine.row_counts import counted_by, row_counts
 from engine.row_lengths import RowLengths
@@ -140,11 +141,18 @@ def test_rows_that_are_not_here_are_not_fetched(
     assert said in why
 
 
-@pytest.mark.parametrize("model", ["someone/model", "bundled:smollm2-135m-instruct"])
-def test_a_tokenizer_that_is_not_here_is_neither_fetched_nor_converted(model: str, tmp_path: Path) -> None:
-    found, why = row_counts(asked(model, "generator:venvy"), tmp_path)
-    assert (found, why) == (None, f"the tokenizer of {model} is not here yet; a run fetches it")
+def test_a_tokenizer_that_is_not_here_is_not_fetched(tmp_path: Path) -> None:
+    found, why = row_counts(asked("someone/model", "generator:venvy"), tmp_path)
+    assert (found, why) == (None, "the tokenizer of someone/model is not here yet; a run fetches it")
     assert not cache_dir().exists()
+
+
+def test_rows_for_a_gguf_file_are_counted_with_the_tokenizer_in_it_and_nothing_is_converted(tmp_path: Path) -> None:
+    recipe = asked("bundled:smollm2-135m-instruct", write_rows(tmp_path / "rows.jsonl", ROWS))
+    found, source = row_counts(recipe, tmp_path)
+    assert found is not None, source
+    assert found.num_rows == len(ROWS)
+    assert not shelf_of(cache_dir()).exists()
 
 
 def test_a_hub_model_is_counted_with_the_tokenizer_in_its_cache(
@@ -158,9 +166,9 @@ def test_a_hub_model_is_counted_with_the_tokenizer_in_its_cache(
     (held / "refs" / "main").write_text("a" * 40)
     (snapshot / "config.json").write_text("{}")
     recipe = asked("someone/model", "generator:venvy")
-    assert counting.tokenizer_folder(recipe, tmp_path) is None
+    assert counting.tokenizer_place(recipe, tmp_path) is None
     (snapshot / "tokenizer.json").symlink_to(tiny_model_folder / "tokenizer.json")
-    assert counting.tokenizer_folder(recipe, tmp_path) == snapshot
+    assert counting.tokenizer_place(recipe, tmp_path) == snapshot
 
 
 def test_large_files_are_not_begun_unless_only_their_first_rows_are_asked_for(

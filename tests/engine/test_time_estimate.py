@@ -90,6 +90,9 @@ def test_the_tokens_are_an_upper_bound_until_rows_are_counted() -> None:
     before, _ = estimated(recipe, T4, TINYLLAMA)
     assert (before.num_tokens, before.at_most) == (10 * 4 * 256, True)
     assert "if every row is full" in before.sentence()
+    assert before.short() == "under 1 min"
+    longer = asked(training={"max_steps": 10_000, "per_device_train_batch_size": 4, "max_length": 256})
+    assert estimated(longer, T4, TINYLLAMA)[0].short().startswith("at most ")
     after, _ = estimated(recipe, T4, TINYLLAMA, RowLengths.of([(100, 10), (60, 10)]))
     assert (after.num_tokens, after.at_most) == (10 * 4 * 80, False)
 
@@ -128,5 +131,6 @@ def test_a_card_that_nobody_has_written_down_has_no_estimate() -> None:
     ("steps", "told"), [(1, "under 1 min"), (100, "up to"), (100_000, "h to"), (10_000_000, "d to")]
 )
 def test_a_range_is_told_in_whole_minutes_hours_or_days(steps: int, told: str) -> None:
-    found, _ = estimated(asked(training={"max_steps": steps, "per_device_train_batch_size": 1}), T4, TINYLLAMA)
+    recipe = asked(training={"max_steps": steps, "per_device_train_batch_size": 1})
+    found, _ = estimated(recipe, T4, TINYLLAMA, RowLengths.of([(2048, 10)]))
     assert told in found.short()

@@ -24,6 +24,7 @@ from engine.gguf_header import ARCHITECTURES
 from engine.model_folder import check_folder, read_config
 from engine.run_dir import cache_dir
 from engine.training.gguf_conversion import Conversion, convert
+from engine.training.gguf_tokenizer import tokenizer_at
 from engine.training.model_loading import load_model
 from engine.training.tokenizer_loading import load_tokenizer
 
@@ -269,6 +270,17 @@ def test_the_bundled_tokenizer_equals_llama_cpp_on_every_probe(bundled: Conversi
         if tokenizer(probe["text"], add_special_tokens=False, split_special_tokens=True)["input_ids"] != probe["ids"]
     ]
     assert (len(probes), wrong) == (839, [])
+
+
+@pytest.mark.slow
+def test_the_tokenizer_made_of_the_file_alone_is_the_one_of_its_conversion(bundled: Conversion) -> None:
+    alone, converted = tokenizer_at(bundled_file(BUNDLED_MODELS[0])), tokenizer_at(bundled.folder)
+    for name in ("chat_template", "pad_token", "eos_token", "bos_token", "model_max_length", "padding_side"):
+        assert getattr(alone, name) == getattr(converted, name), name
+    assert alone.get_vocab() == converted.get_vocab()
+    _, *probes = recorded_probes()
+    texts = [probe["text"] for probe in probes]
+    assert alone(texts)["input_ids"] == converted(texts)["input_ids"]
 
 
 @pytest.mark.slow
