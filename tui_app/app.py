@@ -6,6 +6,7 @@ Not here: what the screens show (`tui_app/screens`), and whether a screen can be
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -82,6 +83,14 @@ class FinetuiApp(App[int]):
         if self._loop_of_app is None:
             raise SystemExit(128 + number)
         self._loop_of_app.call_soon_threadsafe(self._end, 128 + number)
+
+    async def action_quit(self) -> None:
+        """Ctrl-Q: at once, on every page; what was filled in is kept."""
+        self._end(0)
+
+    def action_help_quit(self) -> None:
+        """Ctrl-C where nothing is selected to be copied: what the signal does, not a hint at another key."""
+        self.end(signal.SIGINT)
 
     def _end(self, code: int) -> None:
         for screen in self.screen_stack:

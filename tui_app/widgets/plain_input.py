@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 from textual import events
+from textual.actions import SkipAction
 from textual.widgets import Input
 
 from tui_app.glyphs import UNICODE
@@ -27,11 +28,15 @@ class PlainInput(Input):
         """Editing keys at once, as letters are: by way of the app they would come after letters typed behind them."""
         own = self._bindings.key_to_bindings.get(event.key, ())
         action = next((each.action for each in own if not each.priority and "." not in each.action), "")
-        if not event.is_printable and action:
+        if not event.is_printable and action and action != "copy":
             event.stop()
             event.prevent_default()
             self._restart_blink()
             await self.run_action(action)
+
+    def action_copy(self) -> None:
+        """Ctrl-C leaves, as everywhere in a terminal; copying is the terminal's own key."""
+        raise SkipAction
 
     async def be_a_key(self, event: events.Key) -> None:
         """Obey a character as the page does, in place of typing it: the default that is prevented would type it."""
