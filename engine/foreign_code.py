@@ -67,18 +67,23 @@ def asked_of(recipe: Recipe) -> Iterator[tuple[Kind, str, str]]:
         yield "answers", "evaluation.run_code", f"Python that the model {model} writes, confined but not harmless"
 
 
+def unconfirmed(recipe: Recipe) -> list[tuple[Kind, str, str]]:
+    """Of what `asked_of` names, that which nobody has confirmed here. Raises RunDirError as `confirmed` does."""
+    asked = list(asked_of(recipe))
+    names = confirmed() if asked else {}
+    return [each for each in asked if plain_name(recipe.model.name_or_path) not in names[each[0]]]
+
+
 def refuse_unconfirmed(recipe: Recipe) -> Recipe:
     """The recipe, once all the foreign code that it would execute is confirmed. Raises RecipeError saying how to."""
-    names = confirmed() if any(True for _ in asked_of(recipe)) else {}
-    name = plain_name(recipe.model.name_or_path)
-    for kind, field, what in asked_of(recipe):
-        if name not in names[kind]:
-            option = "--answers " if kind == "answers" else ""
-            raise RecipeError(
-                f"The recipe sets {field} = true: it would run {what}.",
-                means="Nobody has confirmed that here, so nothing was started.",
-                remedy=f"If you trust it, confirm it by name: finetui trust {option}{shlex.quote(name)}",
-            )
+    for kind, field, what in unconfirmed(recipe):
+        option = "--answers " if kind == "answers" else ""
+        name = shlex.quote(plain_name(recipe.model.name_or_path))
+        raise RecipeError(
+            f"The recipe sets {field} = true: it would run {what}.",
+            means="Nobody has confirmed that here, so nothing was started.",
+            remedy=f"If you trust it, confirm it by name: finetui trust {option}{name}",
+        )
     return recipe
 
 

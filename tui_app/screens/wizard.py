@@ -15,11 +15,13 @@ from textual.screen import Screen
 from textual.worker import get_current_worker
 
 from engine.errors import FinetuiError, RunDirError
+from engine.foreign_code import unconfirmed
 from tui_app.looks import Looks
 from tui_app.runs.history_table import age
 from tui_app.screens.dialog import Confirm
 from tui_app.screens.fault import FaultDialog
 from tui_app.screens.showing import show
+from tui_app.screens.trust_dialog import TrustDialog
 from tui_app.screens.wizard_desk import Desk, Seen, look
 from tui_app.screens.wizard_frame import WizardFrame
 from tui_app.screens.wizard_page import AdvancedHeading, StepPage, needed_by
@@ -302,10 +304,29 @@ class WizardScreen(WizardFrame):
 
     def start(self) -> None:
         """Make the run and hand it over to its supervisor; the live view takes the wizard's place."""
-        if not self.is_starting:
-            self.is_starting = True
-            self.say("starting: making the run's folder, waiting for its supervisor…")
-            self._start()
+        if self.is_starting:
+            return
+        recipe = self.desk.draft.recipe()
+        try:
+            asked = unconfirmed(recipe)
+        except FinetuiError as fault:
+            self._not_started(fault)
+            return
+        if asked:
+            self.app.push_screen(TrustDialog(recipe.model.name_or_path, asked), self._trusted)
+        else:
+            self._begin()
+
+    def _trusted(self, is_confirmed: bool | None) -> None:
+        if is_confirmed:
+            self._begin()
+        else:
+            self.say("not started: nobody confirmed the code that it would run", "bad")
+
+    def _begin(self) -> None:
+        self.is_starting = True
+        self.say("starting: making the run's folder, waiting for its supervisor…")
+        self._start()
 
     @work(thread=True, exclusive=True, group="start")
     def _start(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from engine.control import send
+from engine.foreign_code import confirmed
 from engine.liveness import liveness
 from engine.run_dir import list_runs
 from tests.tui_app.on_screen import rows_of, sees, shown, until
@@ -19,6 +21,7 @@ from tui_app.screens.dialog import Confirm
 from tui_app.screens.fault import FaultDialog
 from tui_app.screens.help import HelpPage
 from tui_app.screens.live import LiveScreen
+from tui_app.screens.trust_dialog import TrustDialog
 from tui_app.screens.wizard import WizardScreen
 from tui_app.screens.wizard_dialogs import SaveDialog, TextPage
 from tui_app.steps import draft_file
@@ -254,6 +257,50 @@ def test_a_start_that_fails_says_why_and_keeps_the_draft(own_machine: Path) -> N
     saved = draft_file.saved_draft()
     assert saved is not None
     assert saved.draft == DEMO
+
+
+def test_a_run_that_would_execute_foreign_code_starts_only_once_the_models_name_was_typed(own_machine: Path) -> None:
+    (own_machine / "runs").write_text("a file where runs should lie")
+    draft = DEMO.with_answer("evaluation.run_code", "true")
+
+    async def script(pilot: Pilot[int], wizard: WizardScreen) -> None:
+        await pilot.press("5")
+        await until(pilot, lambda: wizard.place == REVIEW)
+        await known(pilot, wizard)
+        await pilot.press("enter")
+        await sees(pilot, "evaluation.run_code", "bundled:smollm2-135m-instruct")
+        await pilot.press("escape")
+        await sees(pilot, "not started: nobody confirmed")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, TrustDialog))
+        await pilot.press(*"yes", "enter")
+        await sees(pilot, "That is not its name")
+        assert confirmed()["answers"] == []
+        await typed(pilot, pilot.app.screen.query_one(Input), "bundled:smollm2-135m-instruct")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, FaultDialog))
+        assert confirmed()["answers"] == ["bundled:smollm2-135m-instruct"]
+        await sees(pilot, "runs")
+
+    play(script, draft=draft)
+
+
+@pytest.mark.parametrize(("key", "code"), [("ctrl+c", 128 + signal.SIGINT), ("ctrl+q", 0)])
+def test_ctrl_c_and_ctrl_q_leave_from_a_field_too_and_keep_the_draft(key: str, code: int) -> None:
+    async def script(pilot: Pilot[int], wizard: WizardScreen) -> None:
+        await pilot.press("4")
+        await until(pilot, lambda: wizard.place == METHOD)
+        await known(pilot, wizard)
+        field = row_named(wizard, "adapter.r").field
+        assert isinstance(field, Input)
+        await typed(pilot, field, "64")
+        await pilot.press(key)
+
+    assert play(script).return_value == code
+    saved = draft_file.saved_draft()
+    assert saved is not None
+    assert saved.draft is not None
+    assert saved.draft.typed("adapter.r") == "64"
 
 
 @pytest.mark.slow(seconds=22)
