@@ -13,6 +13,7 @@ import importlib.util
 import ipaddress
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -65,6 +66,13 @@ def _shut_out_the_machine() -> None:
         folder.mkdir(exist_ok=True)
 
 
+def _be_interruptible() -> None:
+    """Let Ctrl-C reach what is started here: who runs the tests in the background of a script ignores it, and so does
+    every child."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def _take_own_cores() -> None:
     """Give each of the processes that share the tests its share of the cores.
 
@@ -78,6 +86,7 @@ def _take_own_cores() -> None:
 
 
 _shut_out_the_machine()
+_be_interruptible()
 _take_own_cores()
 
 
