@@ -110,7 +110,7 @@ class RowPreviewing:
         self._worker: subprocess.Popen[bytes] | None = None
 
     def previews(self, wait_seconds: float = WAIT_SECONDS) -> Iterator[RowPreview]:
-        """First the format alone, then the rows, then the same with their receipt; nothing more once cancelled.
+        """First the rows untokenized, then as the model reads them, then with their receipt; no more once cancelled.
 
         Raises what the worker found wrong (DataError, ModelError, …), and DiedError where it ends without an answer.
         """

@@ -63,7 +63,7 @@ class TimeEstimate:
         if self.low_seconds is None or self.high_seconds is None:
             return f"{_rounded(self.low_tokens_per_second)}+ tokens/s"
         if self.at_most and self.high_seconds >= 60:
-            return f"at most {_coarse(self.high_seconds)}"
+            return f"up to {_coarse(self.high_seconds)}"
         return _span(self.low_seconds, self.high_seconds)
 
 

@@ -2,10 +2,10 @@
 
 Run as `python -P -m engine.training.row_previewing MODEL PARENT_PID NUM_ROWS` with the recipe, its paths absolute, on
 stdin. MODEL is a folder with a tokenizer or a .gguf file; "-" leaves tokens out. JSON lines come out: a preview with
-the format, one with the rows too, one with the receipt too, or {"error"}. With a line number behind NUM_ROWS, rows are
-shown as they stand in their file from that line on, without splits and receipt, and token by token. transformers is
-loaded late: without tokens, or with rows that cannot be read, it is not needed. Not here: who asks
-(`engine.row_preview`).
+the rows untokenized, one with them as the model reads them, one with the receipt too, or {"error"}. With a line number
+behind NUM_ROWS, rows are shown as they stand in their file from that line on, without splits and receipt, and token by
+token. transformers is loaded late: without tokens, or with rows that cannot be read, it is not needed. Not here: who
+asks (`engine.row_preview`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ COUNT_SECONDS = 30.0
 
 
 def previews(recipe: Recipe, model: Path | None, num_rows: int) -> Iterator[dict[str, Any]]:
-    """The format, then the rows too, then their receipt too; without a model, rows and format only.
+    """Rows and format at once; with a model the rows as it reads them then, and their receipt at last.
 
     Raises DataError or ModelError.
     """
@@ -48,10 +48,9 @@ def previews(recipe: Recipe, model: Path | None, num_rows: int) -> Iterator[dict
     rows = prepare(replace(request, max_rows=MAX_ROWS) if limited else request)
     note = f"Only the first {MAX_ROWS:,} rows were read." if limited and rows.num_read >= MAX_ROWS else ""
     told: dict[str, Any] = {"rows": [], "receipt": None, "detection": rows.detection.to_json(), "note": note}
+    yield told | {"rows": [asdict(untokenized(example)) for example in rows.train[:num_rows]]}
     if model is None:
-        yield told | {"rows": [asdict(untokenized(example)) for example in rows.train[:num_rows]]}
-        return
-    yield told  # the format at once: what makes tokens takes seconds to load
+        return  # what makes tokens takes seconds to load
     from engine.training.prepare import receipt_of, renderer_for
 
     counted = Counted(rows, renderer_for(recipe, model))

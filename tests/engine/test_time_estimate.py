@@ -92,7 +92,7 @@ def test_the_tokens_are_an_upper_bound_until_rows_are_counted() -> None:
     assert "if every row is full" in before.sentence()
     assert before.short() == "under 1 min"
     longer = asked(training={"max_steps": 10_000, "per_device_train_batch_size": 4, "max_length": 256})
-    assert estimated(longer, T4, TINYLLAMA)[0].short().startswith("at most ")
+    assert estimated(longer, T4, TINYLLAMA)[0].short().startswith("up to ")
     after, _ = estimated(recipe, T4, TINYLLAMA, RowLengths.of([(100, 10), (60, 10)]))
     assert (after.num_tokens, after.at_most) == (10 * 4 * 80, False)
 

@@ -15,13 +15,11 @@ from textual.screen import Screen
 from textual.worker import get_current_worker
 
 from engine.errors import FinetuiError, RunDirError
-from engine.foreign_code import unconfirmed
 from tui_app.looks import Looks
 from tui_app.runs.history_table import age
 from tui_app.screens.dialog import Confirm
 from tui_app.screens.fault import FaultDialog
 from tui_app.screens.showing import show
-from tui_app.screens.trust_dialog import TrustDialog
 from tui_app.screens.wizard_desk import Desk, Seen, look
 from tui_app.screens.wizard_frame import WizardFrame
 from tui_app.screens.wizard_page import AdvancedHeading, StepPage, needed_by
@@ -306,6 +304,9 @@ class WizardScreen(WizardFrame):
         """Make the run and hand it over to its supervisor; the live view takes the wizard's place."""
         if self.is_starting:
             return
+        from engine.foreign_code import unconfirmed
+        from tui_app.screens.trust_dialog import TrustDialog
+
         recipe = self.desk.draft.recipe()
         try:
             asked = unconfirmed(recipe)

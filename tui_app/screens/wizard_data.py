@@ -298,7 +298,8 @@ class DataPage(StepPage):
         row = self.shown_row
         if row is None or self.preview is None:
             return ()
-        place = f"Row {self.row + 1} of the first {len(self.preview.rows)} (line {row.line}), as the model reads it"
+        read = "as the model reads it" if row.num_tokens is not None else "without the model's marks"
+        place = f"Row {self.row + 1} of the first {len(self.preview.rows)} (line {row.line}), {read}"
         told = [line(""), fit_line(line((place, "title"), ("  n next  p before", "dim")), width)]
         if row.num_tokens is not None and row.num_trained is not None:
             told.append(token_legend(row.num_trained, row.num_tokens))

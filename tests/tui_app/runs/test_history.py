@@ -54,9 +54,9 @@ def test_the_row_of_a_finished_run_tells_scores_peak_and_time() -> None:
 def test_a_long_run_is_read_from_its_ends_and_a_resume_in_the_middle_is_still_seen(root: Path) -> None:
     samples = [SAMPLE] * 400
     run = written(root, "long", *samples, RunStopped(kept="k", step=5), started(), *samples, steps=2_000)
-    begun = time.perf_counter()
+    begun = time.process_time()
     state = summary_of(run)
-    assert time.perf_counter() - begun < 0.5
+    assert time.process_time() - begun < 0.5
     assert state.step == 2_000
     assert state.last_step is not None
     assert state.last_step.loss == 3.0 / 2_000
