@@ -15,7 +15,7 @@ from engine.run_state import RunState, fold_all
 from tests import planted
 from tests.runs.conftest import Workshop
 
-pytestmark = pytest.mark.slow(seconds=170)
+pytestmark = [pytest.mark.slow(seconds=170), pytest.mark.timeout(1200)]  # the first test makes all of it
 
 NUM_ROWS = 20
 RECIPE = r"""

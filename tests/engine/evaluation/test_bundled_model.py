@@ -47,10 +47,10 @@ def answerer() -> Any:
 
 def test_the_bundled_model_answers_alike_in_batches_of_any_size(answerer: Any, rows: list[Conversation]) -> None:
     model, _, prompt_ids, limits = answerer
-    prompts = [prompt_ids(question(row)) for row in rows[:20]]
+    prompts = [prompt_ids(question(row)) for row in rows[:10]]
     together = dict(generate(model, prompts, limits))
     apart = dict(generate(model, prompts, replace(limits, batch_size=3)))
-    assert sum(together[row] == apart[row] for row in range(20)) >= 18
+    assert sum(together[row] == apart[row] for row in range(10)) >= 9
 
 
 def test_examples_in_the_prompt_teach_the_bundled_model_the_form_of_an_answer(
