@@ -130,6 +130,7 @@ def test_ctrl_c_leaves_the_run_going_and_says_so(workshop: Any) -> None:
     assert workshop.finetui("stop", run.name).returncode == 9
 
 
+@pytest.mark.long
 def test_a_run_resumed_under_half_the_rank_goes_on_from_its_step_with_its_weights(
     workshop: Any, straight: RunDir
 ) -> None:

@@ -31,6 +31,8 @@ pytestmark = pytest.mark.slow(seconds=270)
 CAP = "memory.limit=290MiB"
 """Too little for the long row beside a short one, and for it alone; enough with recomputed activations."""
 PATIENCE_SECONDS = 240.0
+WASTEFUL = ("training.per_device_train_batch_size=1", "training.gradient_checkpointing=true")
+"""What the free rungs would do is done already."""
 
 
 def watched(shop: Any, name: str, *overrides: str) -> tuple[RunDir, RunState, Any]:
@@ -157,22 +159,19 @@ def test_a_cap_below_the_weights_ends_at_once_without_an_attempt(heavy: Any) -> 
 
 
 def test_a_fit_that_needs_a_rung_without_consent_is_refused_by_name_without_an_attempt(heavy: Any) -> None:
-    wasteful = ("training.per_device_train_batch_size=1", "training.gradient_checkpointing=true")
-    run, state, done = watched(heavy, "consent", "memory.limit=225MiB", "adapter.method=qlora", *wasteful)
+    run, state, done = watched(heavy, "consent", "memory.limit=225MiB", "adapter.method=qlora", *WASTEFUL)
     assert done.returncode == 5, done.stdout
     assert isinstance(state.final, ev.RunFailed)
     assert "fits only with halve_max_length" in done.stdout
     assert "would save" in state.final.means
     assert "--set 'ladder.costly=[\"halve_max_length\"]'" in done.stdout
     assert events_of(run, ev.AttemptStarted) == []
-    run, _, done = watched(
-        heavy,
-        "consenting",
-        "memory.limit=225MiB",
-        "adapter.method=qlora",
-        *wasteful,
-        'ladder.costly=["halve_max_length"]',
-    )
+
+
+@pytest.mark.long
+def test_with_consent_the_costly_rung_is_taken(heavy: Any) -> None:
+    allowed = ("memory.limit=225MiB", "adapter.method=qlora", 'ladder.costly=["halve_max_length"]')
+    run, _, done = watched(heavy, "consenting", *WASTEFUL, *allowed)
     assert done.returncode == 0, done.stdout
     assert {rung.rung for rung in events_of(run, ev.RungTaken)} >= {"halve_max_length"}
     assert last_plan(run).max_length < 4096
@@ -184,6 +183,7 @@ def anonymous_bytes(pid: int) -> int:
     return next(int(line.split()[1]) for line in told if line.startswith("RssAnon")) * 1024
 
 
+@pytest.mark.long
 def test_a_worker_that_the_kernel_kills_for_its_memory_goes_down_the_ladder(
     heavy: Any, tiny_models: Any, control_group: Callable[[int], Path]
 ) -> None:

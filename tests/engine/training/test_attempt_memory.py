@@ -264,6 +264,7 @@ def test_an_optimizer_that_finds_no_room_leaves_half_changed_weights_unsaved(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_an_optimizer_state_that_does_not_fit_any_more_is_met_on_resuming(rig: Callable[..., Any], wide: Path) -> None:
     made = fully_trained(rig, wide, 1, save_steps=1)
     assert attempt(made, made.plan) == 0
